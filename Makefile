@@ -1,0 +1,42 @@
+# make run    set everything up and start midlayer on examples/default.toml
+# make test   set everything up and pass every tier
+# make lint   ruff, mypy, import-linter
+# make bench  ratios, measured in one run
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test lint unit bench clean
+
+run: .venv/.runtime
+	@exec $(BIN)/midlayer up --config examples/default.toml --show
+
+test: .venv/.dev lint
+	@$(BIN)/python -m tests.packages
+	@$(BIN)/python -m pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: .venv/.dev
+	$(BIN)/python -m pytest tests/unit tests/property
+
+bench: .venv/.dev
+	$(BIN)/python -m bench
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv || { echo "make: python3-venv is missing: apt-get install python3-venv" >&2; exit 1; }
+
+.venv/.runtime: .venv/bin/python pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/.dev: .venv/bin/python pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ .venv/.runtime
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""midlayer: the Linux SCSI subsystem in user space."""

@@ -1,0 +1,1 @@
+"""Lower-level drivers, one folder each."""

@@ -1,0 +1,267 @@
+"""Commands of a virtual disk (SBC), and the part of them that a CD knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+
+from midlayer.lower.virtual.unit import (
+    CheckCondition,
+    Handler,
+    VirtualUnit,
+    illegal_request,
+    invalid_field,
+    invalid_parameter,
+    lba_out_of_range,
+    received,
+    send,
+)
+from midlayer.mid.command import Command, HostByte
+from midlayer.standards import sbc
+from midlayer.standards.opcodes import Opcode
+from midlayer.standards.sense import SenseKey, fixed_sense
+
+READ_CAPACITY_16 = 0x10
+_MAX_UNMAP_DESCRIPTORS = 256
+_FUA = 0x08
+
+# READ and WRITE are nearly all that a disk does. Their CDBs (`sbc.Read10` and its kin) are unpacked
+# without a value in between, and each width gets its own function, made here, to save a call.
+_unpack_10 = Struct(">xBIxHx").unpack_from
+_unpack_12 = Struct(">xBIIxx").unpack_from
+_unpack_16 = Struct(">xBQIxx").unpack_from
+
+_Unpack = Callable[[bytes], tuple[int, ...]]
+
+
+def _unpack_6(cdb: bytes) -> tuple[int, int, int]:
+    fields = sbc.Read6.decode(cdb)
+    return 0, fields.logical_block_address, fields.blocks
+
+
+def _reader(unpack: _Unpack) -> Handler:
+    def read(unit: VirtualUnit, command: Command) -> None:
+        flags, lba, blocks = unpack(command.cdb)
+        if flags & 0xE0 and not unit.lun_in_cdb:
+            raise invalid_field(1, 7)
+        if lba + blocks > unit.blocks:
+            raise lba_out_of_range()
+        buffer = command.data_in
+        if buffer is None:
+            return
+        block_size = unit.block_size
+        length = blocks * block_size
+        room = len(buffer)
+        if room > length:
+            command.residual = room - length
+            buffer = buffer[:length]
+        unit.medium.read_into(lba * block_size, buffer)
+
+    return read
+
+
+def _writer(unpack: _Unpack) -> Handler:
+    def write(unit: VirtualUnit, command: Command) -> None:
+        flags, lba, blocks = unpack(command.cdb)
+        if flags & 0xE0 and not unit.lun_in_cdb:
+            raise invalid_field(1, 7)
+        if lba + blocks > unit.blocks:
+            raise lba_out_of_range()
+        _check_writable(unit)
+        length = blocks * unit.block_size
+        data = command.data_out if command.data_out is not None else b""
+        if len(data) != length:
+            if len(data) < length:
+                # The initiator promised more than it has: a host adapter sees that, a device can not.
+                command.host_byte = HostByte.DID_ERROR
+                command.residual = len(data)
+                return
+            command.residual = len(data) - length
+            data = memoryview(data)[:length]
+        unit.medium.write(lba * unit.block_size, data)
+        if flags & _FUA:
+            unit.medium.flush()
+
+    return write
+
+
+read_6, read_10, read_12, read_16 = map(_reader, (_unpack_6, _unpack_10, _unpack_12, _unpack_16))
+write_6, write_10, write_12, write_16 = map(_writer, (_unpack_6, _unpack_10, _unpack_12, _unpack_16))
+
+
+def read_capacity_10(unit: VirtualUnit, command: Command) -> None:
+    """READ CAPACITY(10) (SBC-3 5.15); FFFFFFFFh stands for a disk that needs READ CAPACITY(16)."""
+    cdb = sbc.ReadCapacity10.decode(command.cdb)
+    if cdb.logical_block_address and not cdb.pmi:
+        raise invalid_field(2)
+    last = min(unit.blocks - 1, 0xFFFFFFFF)
+    data = sbc.ReadCapacity10Data(returned_logical_block_address=last, block_length_in_bytes=unit.block_size)
+    send(command, data.encode(), 8)
+
+
+def service_action_in_16(unit: VirtualUnit, command: Command) -> None:
+    """SERVICE ACTION IN(16): READ CAPACITY(16) (SBC-3 5.16)."""
+    if command.cdb[1] & 0x1F != READ_CAPACITY_16:
+        raise invalid_field(1, 4)
+    cdb = sbc.ReadCapacity16.decode(command.cdb)
+    if cdb.logical_block_address and not cdb.pmi:
+        raise invalid_field(2)
+    data = sbc.ReadCapacity16Data(
+        returned_logical_block_address=unit.blocks - 1,
+        block_length_in_bytes=unit.block_size,
+        lbpme=unit.spec.thin,
+        lbprz=unit.spec.thin,
+    )
+    send(command, data.encode(), cdb.allocation_length)
+
+
+def synchronize_cache_10(unit: VirtualUnit, command: Command) -> None:
+    """SYNCHRONIZE CACHE(10) (SBC-3 5.22)."""
+    cdb = sbc.SynchronizeCache10.decode(command.cdb)
+    _synchronize(unit, cdb.logical_block_address, cdb.number_of_logical_blocks)
+
+
+def synchronize_cache_16(unit: VirtualUnit, command: Command) -> None:
+    """SYNCHRONIZE CACHE(16) (SBC-3 5.23)."""
+    cdb = sbc.SynchronizeCache16.decode(command.cdb)
+    _synchronize(unit, cdb.logical_block_address, cdb.number_of_logical_blocks)
+
+
+def _synchronize(unit: VirtualUnit, lba: int, blocks: int) -> None:
+    if lba + blocks > unit.blocks:
+        raise lba_out_of_range()
+    unit.medium.flush()
+
+
+def verify_10(unit: VirtualUnit, command: Command) -> None:
+    """VERIFY(10) (SBC-3 5.29)."""
+    _verify(unit, command, sbc.Verify10.decode(command.cdb))
+
+
+def verify_12(unit: VirtualUnit, command: Command) -> None:
+    """VERIFY(12) (SBC-3 5.30)."""
+    _verify(unit, command, sbc.Verify12.decode(command.cdb))
+
+
+def verify_16(unit: VirtualUnit, command: Command) -> None:
+    """VERIFY(16) (SBC-3 5.31)."""
+    _verify(unit, command, sbc.Verify16.decode(command.cdb))
+
+
+def _verify(unit: VirtualUnit, command: Command, cdb: sbc.Verify10 | sbc.Verify12 | sbc.Verify16) -> None:
+    if cdb.vrprotect and not unit.lun_in_cdb:
+        raise invalid_field(1, 7)
+    lba, blocks = cdb.logical_block_address, cdb.verification_length
+    if lba + blocks > unit.blocks:
+        raise lba_out_of_range()
+    if cdb.bytchk == 2:
+        raise invalid_field(1, 2)
+    if not cdb.bytchk or not blocks:
+        command.residual = command.requested_bytes
+        return
+    # BYTCHK 01b compares block for block, 11b compares one block with all of them.
+    sent = 1 if cdb.bytchk == 3 else blocks
+    expected = received(command, sent * unit.block_size)
+    stored = bytearray(unit.block_size)
+    for index in range(blocks):
+        unit.medium.read_into((lba + index) * unit.block_size, memoryview(stored))
+        at = (index % sent) * unit.block_size
+        piece = expected[at : at + unit.block_size]
+        if stored != piece:
+            differs = next(offset for offset in range(unit.block_size) if stored[offset] != piece[offset])
+            raise CheckCondition(
+                fixed_sense(SenseKey.MISCOMPARE, 0x1D, 0, information=index * unit.block_size + differs)
+            )
+
+
+def unmap(unit: VirtualUnit, command: Command) -> None:
+    """UNMAP (SBC-3 5.28)."""
+    if not unit.spec.thin:
+        raise CheckCondition(fixed_sense(SenseKey.ILLEGAL_REQUEST, 0x20))
+    cdb = sbc.Unmap.decode(command.cdb)
+    if cdb.anchor:
+        raise invalid_field(1, 0)
+    _check_writable(unit)
+    if not cdb.parameter_list_length:
+        return
+    if cdb.parameter_list_length < 8:
+        raise illegal_request(0x1A)
+    descriptors = sbc.decode_unmap_list(bytes(received(command, cdb.parameter_list_length)))
+    if len(descriptors) > _MAX_UNMAP_DESCRIPTORS:
+        raise invalid_parameter(2)
+    for descriptor in descriptors:
+        if descriptor.unmap_logical_block_address + descriptor.number_of_logical_blocks > unit.blocks:
+            raise lba_out_of_range()
+    for descriptor in descriptors:
+        unit.medium.zero(
+            descriptor.unmap_logical_block_address * unit.block_size,
+            descriptor.number_of_logical_blocks * unit.block_size,
+        )
+
+
+def write_same_10(unit: VirtualUnit, command: Command) -> None:
+    """WRITE SAME(10) (SBC-3 5.41)."""
+    cdb = sbc.WriteSame10.decode(command.cdb)
+    _write_same(unit, command, cdb, no_data=False)
+
+
+def write_same_16(unit: VirtualUnit, command: Command) -> None:
+    """WRITE SAME(16) (SBC-3 5.42)."""
+    cdb = sbc.WriteSame16.decode(command.cdb)
+    _write_same(unit, command, cdb, no_data=cdb.ndob)
+
+
+def _write_same(
+    unit: VirtualUnit, command: Command, cdb: sbc.WriteSame10 | sbc.WriteSame16, *, no_data: bool
+) -> None:
+    if cdb.wrprotect and not unit.lun_in_cdb:
+        raise invalid_field(1, 7)
+    if cdb.anchor:
+        raise invalid_field(1, 4)
+    if cdb.unmap and not unit.spec.thin:
+        raise invalid_field(1, 3)
+    lba = cdb.logical_block_address
+    blocks = cdb.number_of_logical_blocks or unit.blocks - lba
+    if lba >= unit.blocks or lba + blocks > unit.blocks:
+        raise lba_out_of_range()
+    _check_writable(unit)
+    pattern = b"" if no_data else bytes(received(command, unit.block_size))
+    if not any(pattern):
+        unit.medium.zero(lba * unit.block_size, blocks * unit.block_size)
+        return
+    step = max(1, (1 << 20) // unit.block_size)
+    chunk = pattern * min(step, blocks)
+    for at in range(lba, lba + blocks, step):
+        count = min(step, lba + blocks - at)
+        unit.medium.write(at * unit.block_size, memoryview(chunk)[: count * unit.block_size])
+
+
+def _check_writable(unit: VirtualUnit) -> None:
+    if unit.spec.write_protected:
+        raise CheckCondition(fixed_sense(SenseKey.DATA_PROTECT, 0x27))
+
+
+READ_ONLY_TABLE: dict[int, Handler] = {
+    Opcode.READ_CAPACITY_10: read_capacity_10,
+    Opcode.READ_10: read_10,
+    Opcode.READ_12: read_12,
+}
+
+SBC_TABLE: dict[int, Handler] = {
+    **READ_ONLY_TABLE,
+    Opcode.READ_6: read_6,
+    Opcode.READ_16: read_16,
+    Opcode.SERVICE_ACTION_IN_16: service_action_in_16,
+    Opcode.WRITE_6: write_6,
+    Opcode.WRITE_10: write_10,
+    Opcode.WRITE_12: write_12,
+    Opcode.WRITE_16: write_16,
+    Opcode.SYNCHRONIZE_CACHE_10: synchronize_cache_10,
+    Opcode.SYNCHRONIZE_CACHE_16: synchronize_cache_16,
+    Opcode.VERIFY_10: verify_10,
+    Opcode.VERIFY_12: verify_12,
+    Opcode.VERIFY_16: verify_16,
+    Opcode.UNMAP: unmap,
+    Opcode.WRITE_SAME_10: write_same_10,
+    Opcode.WRITE_SAME_16: write_same_16,
+}

@@ -1,0 +1,147 @@
+"""Commands that every virtual logical unit knows (SPC)."""
+
+from __future__ import annotations
+
+from midlayer.lower.virtual import pages
+from midlayer.lower.virtual.unit import (
+    CheckCondition,
+    Handler,
+    VirtualUnit,
+    illegal_request,
+    invalid_field,
+    send,
+)
+from midlayer.mid.command import Command
+from midlayer.standards import mode
+from midlayer.standards.opcodes import Opcode
+from midlayer.standards.sense import SenseKey, descriptor_sense, fixed_sense
+from midlayer.standards.spc import (
+    Inquiry,
+    ModeSense6,
+    ModeSense10,
+    ReportLuns,
+    RequestSense,
+    encode_lun_list,
+)
+
+ALL_PAGES = 0x3F
+ALL_SUBPAGES = 0xFF
+SAVED_VALUES = 0b11
+CHANGEABLE_VALUES = 0b01
+REPORT_LUNS_WELL_KNOWN = 0xC101
+
+
+def test_unit_ready(unit: VirtualUnit, command: Command) -> None:
+    """TEST UNIT READY (SPC-4 6.47): ready."""
+
+
+def inquiry(unit: VirtualUnit, command: Command) -> None:
+    """INQUIRY (SPC-4 6.6)."""
+    if command.cdb[1] & 0x02:  # CMDDT, obsolete
+        raise invalid_field(1, 1)
+    cdb = Inquiry.decode(command.cdb)
+    if not cdb.evpd:
+        if cdb.page_code:
+            raise invalid_field(2)
+        send(command, pages.standard_inquiry(unit), cdb.allocation_length)
+        return
+    page = pages.vpd_page(unit, cdb.page_code)
+    if page is None:
+        raise invalid_field(2)
+    send(command, page, cdb.allocation_length)
+
+
+def missing_unit_inquiry(command: Command) -> None:
+    """INQUIRY for a LUN that the target does not have: qualifier 011b, type 1Fh (SPC-4 6.6.2)."""
+    cdb = Inquiry.decode(command.cdb)
+    if cdb.evpd or cdb.page_code:
+        raise invalid_field(2 if cdb.page_code else 1)
+    send(command, pages.NO_LOGICAL_UNIT, cdb.allocation_length)
+
+
+def report_luns(unit: VirtualUnit, command: Command) -> None:
+    """REPORT LUNS (SPC-4 6.33), SELECT REPORT 00h to 02h."""
+    send_lun_list(command, unit.siblings())
+
+
+def send_lun_list(command: Command, luns: list[int]) -> None:
+    """Answer REPORT LUNS with `luns`, as SELECT REPORT asks for."""
+    cdb = ReportLuns.decode(command.cdb)
+    if cdb.select_report > 2:
+        raise invalid_field(2)
+    if cdb.allocation_length < 16:
+        raise invalid_field(6)
+    send(command, encode_lun_list([] if cdb.select_report == 1 else luns), cdb.allocation_length)
+
+
+def request_sense(unit: VirtualUnit, command: Command) -> None:
+    """REQUEST SENSE (SPC-4 6.39): sense data goes with each command, so there is none left here."""
+    cdb = RequestSense.decode(command.cdb)
+    encode = descriptor_sense if cdb.desc else fixed_sense
+    send(command, encode(SenseKey.NO_SENSE, 0, 0), cdb.allocation_length)
+
+
+def mode_sense_6(unit: VirtualUnit, command: Command) -> None:
+    """MODE SENSE(6) (SPC-4 6.13)."""
+    cdb = ModeSense6.decode(command.cdb)
+    body = _mode_pages(unit, cdb.page_code, cdb.subpage_code, cdb.page_control)
+    blocks = b"" if cdb.dbd else pages.block_descriptor(unit, long=False)
+    header = mode.ModeHeader6(
+        mode_data_length=3 + len(blocks) + len(body),
+        wp=unit.spec.write_protected,
+        dpofua=unit.blocks > 0,
+        block_descriptor_length=len(blocks),
+    )
+    send(command, header.encode() + blocks + body, cdb.allocation_length)
+
+
+def mode_sense_10(unit: VirtualUnit, command: Command) -> None:
+    """MODE SENSE(10) (SPC-4 6.14)."""
+    cdb = ModeSense10.decode(command.cdb)
+    body = _mode_pages(unit, cdb.page_code, cdb.subpage_code, cdb.page_control)
+    blocks = b"" if cdb.dbd else pages.block_descriptor(unit, long=cdb.llbaa)
+    header = mode.ModeHeader10(
+        mode_data_length=6 + len(blocks) + len(body),
+        wp=unit.spec.write_protected,
+        dpofua=unit.blocks > 0,
+        longlba=cdb.llbaa and bool(blocks),
+        block_descriptor_length=len(blocks),
+    )
+    send(command, header.encode() + blocks + body, cdb.allocation_length)
+
+
+def _mode_pages(unit: VirtualUnit, page_code: int, subpage_code: int, page_control: int) -> bytes:
+    if page_control == SAVED_VALUES:
+        raise illegal_request(0x39)
+    known = pages.mode_pages(unit, changeable=page_control == CHANGEABLE_VALUES)
+    if subpage_code not in (0, ALL_SUBPAGES):
+        raise invalid_field(3)
+    if page_code == ALL_PAGES:
+        return b"".join(known[code] for code in sorted(known))
+    if page_code not in known:
+        raise invalid_field(2, 5)
+    return known[page_code]
+
+
+def not_accessible(unit: VirtualUnit, command: Command) -> None:
+    """Refuse what a logical unit can not do whose qualifier is not 000b (SPC-4 6.6.2)."""
+    raise illegal_request(0x25)
+
+
+SPC_TABLE: dict[int, Handler] = {
+    Opcode.TEST_UNIT_READY: test_unit_ready,
+    Opcode.REQUEST_SENSE: request_sense,
+    Opcode.INQUIRY: inquiry,
+    Opcode.MODE_SENSE_6: mode_sense_6,
+    Opcode.MODE_SENSE_10: mode_sense_10,
+    Opcode.REPORT_LUNS: report_luns,
+}
+
+NOT_ACCESSIBLE_TABLE: dict[int, Handler] = {
+    **{opcode: not_accessible for opcode in range(256)},
+    Opcode.REQUEST_SENSE: request_sense,
+    Opcode.INQUIRY: inquiry,
+    Opcode.REPORT_LUNS: report_luns,
+}
+
+__all__ = ["NOT_ACCESSIBLE_TABLE", "SPC_TABLE", "CheckCondition", "missing_unit_inquiry", "send_lun_list"]

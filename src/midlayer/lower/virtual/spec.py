@@ -1,0 +1,306 @@
+"""What a configuration may say of a virtual host and its logical units."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from midlayer.errors import UsageError
+from midlayer.quantities import parse_size
+from midlayer.standards.spc import PeripheralDeviceType
+
+TYPES: dict[str, int] = {
+    "disk": 0x00,
+    "tape": 0x01,
+    "printer": 0x02,
+    "processor": 0x03,
+    "worm": 0x04,
+    "cd": 0x05,
+    "scanner": 0x06,
+    "optical": 0x07,
+    "changer": 0x08,
+    "communications": 0x09,
+    "raid": 0x0C,
+    "enclosure": 0x0D,
+    "rbc": 0x0E,
+    "card": 0x0F,
+    "bridge": 0x10,
+    "osd": 0x11,
+    "automation": 0x12,
+    "security": 0x13,
+    "zoned": 0x14,
+    "well-known": 0x1E,
+    "none": 0x1F,
+}
+"""Peripheral device types by the names that a configuration uses; a number is as good."""
+
+QUALIFIERS: dict[str, int] = {"000b": 0, "001b": 1, "010b": 2, "011b": 3, "100b": 4, "101b": 5, "110b": 6, "111b": 7}
+
+_BLOCK_SIZES = (512, 4096)
+_NAA_LOCALLY_ASSIGNED = "3"
+
+
+class SpecError(UsageError):
+    """A key or a value that a unit or host can not have.
+
+    Args:
+        key: The key that is wrong.
+        message: What is wrong with it, and what to write instead.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(f"{key}: {message}")
+        self.key = key
+        self.message = message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnitSpec:
+    """One logical unit.
+
+    Attributes:
+        type: Peripheral device type, a number or a name of `TYPES`.
+        qualifier: Peripheral qualifier, 0 to 7 or text such as ``001b``.
+        vendor, product, revision: INQUIRY identification, up to 8, 16 and 4 characters.
+        serial: Unit serial number; made from the address if it is empty.
+        naa: NAA designator as 16 or 32 hexadecimal digits; made from the serial number if it is empty.
+        size: Bytes of the medium, ``1G`` or a number.
+        block_size: 512 or 4096 (a CD has 2048).
+        file: A file for the blocks; sparse memory without it.
+        thin: Thin provisioning: UNMAP and WRITE SAME with UNMAP give blocks back.
+        write_protected: Writes end with DATA PROTECT.
+        removable: The RMB bit.
+        rotation_rate: Revolutions a minute, 1 for a medium that does not turn.
+        scsi_level: ANSI revision in the INQUIRY data: 1, 2 (SCSI-2), 3 (SPC) … 6 (SPC-4), 7 (SPC-5).
+        channel, target, lun: Address on the host; `lun` is the kernel's integer form.
+        count: That many units alike, at successive LUNs.
+    """
+
+    type: int = 0
+    qualifier: int = 0
+    vendor: str = "MIDLAYER"
+    product: str = ""
+    revision: str = "0001"
+    serial: str = ""
+    naa: str = ""
+    size: int = 1 << 30
+    block_size: int = 512
+    file: Path | None = None
+    thin: bool = False
+    write_protected: bool = False
+    removable: bool = False
+    rotation_rate: int = 1
+    scsi_level: int = 6
+    channel: int = 0
+    target: int = 0
+    lun: int = 0
+    count: int = 1
+
+    @classmethod
+    def from_mapping(cls, given: Mapping[str, Any]) -> Self:
+        """Check and take over the keys of a configuration table or of a device URL.
+
+        Raises:
+            SpecError: For the first key that is unknown or has an impossible value.
+        """
+        values = _known(cls, given)
+        for key, convert in _CONVERSIONS.items():
+            if key in values:
+                values[key] = convert(key, values[key])
+        spec = cls(**values)
+        if spec.type == PeripheralDeviceType.CD_DVD and "block_size" not in values:
+            spec = replace(spec, block_size=2048)
+        spec._check()
+        return spec
+
+    def expanded(self) -> list[Self]:
+        """Return the single units that `count` stands for."""
+        return [replace(self, lun=self.lun + index, count=1) for index in range(self.count)]
+
+    def identified(self, host_no: int) -> Self:
+        """Return the unit with the identity that it has at its place, where none is given."""
+        place = f"{host_no}:{self.channel}:{self.target}:{self.lun}"
+        serial = self.serial or f"ML{_digest(place)[:10].upper()}"
+        naa = (self.naa or _NAA_LOCALLY_ASSIGNED + _digest(serial)[:15]).lower()
+        return replace(self, serial=serial, naa=naa, product=self.product or _product(self.type))
+
+    @property
+    def blocks(self) -> int:
+        """Number of logical blocks."""
+        return self.size // self.block_size
+
+    def _check(self) -> None:
+        lengths = (("vendor", 8), ("product", 16), ("revision", 4), ("serial", 36))
+        for key, longest in lengths:
+            value = getattr(self, key)
+            if len(value) > longest or not (value.isascii() and (value.isprintable() or not value)):
+                raise SpecError(key, f"{value!r} must be at most {longest} printable ASCII characters")
+        sizes = (2048,) if self.type == PeripheralDeviceType.CD_DVD else _BLOCK_SIZES
+        if self.block_size not in sizes:
+            raise SpecError("block_size", f"{self.block_size} must be {' or '.join(map(str, sizes))}")
+        if self.size % self.block_size or (not self.size and self.file is None):
+            raise SpecError("size", f"{self.size} must be a multiple of the block size, and more than 0")
+        if self.naa and (len(self.naa) not in (16, 32) or not _is_hex(self.naa)):
+            raise SpecError("naa", f"{self.naa!r} must be 16 or 32 hexadecimal digits")
+        if self.count > 1 and (self.serial or self.naa or self.file):
+            raise SpecError("count", "units of one table can not share a serial, an naa or a file")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostSpec:
+    """One virtual host.
+
+    Attributes:
+        name: Text for the host list.
+        host_no: Number of the host; the lowest free one if it is not given.
+        can_queue: Commands that the host takes at once.
+        cmd_per_lun: Commands that a device takes at once.
+        max_cmd_len: Longest CDB in bytes.
+        max_channel, max_id, max_lun: Highest channel, number of ids and of LUNs.
+        this_id: Target id of the host itself, -1 for none.
+        report_luns: False for a target that refuses REPORT LUNS.
+        units: Its logical units.
+    """
+
+    name: str = "midlayer virtual HBA"
+    host_no: int | None = None
+    can_queue: int = 1024
+    cmd_per_lun: int = 64
+    max_cmd_len: int = 32
+    max_channel: int = 0
+    max_id: int = 256
+    max_lun: int = 65536
+    this_id: int = -1
+    report_luns: bool = True
+    units: tuple[UnitSpec, ...] = ()
+
+    @classmethod
+    def from_mapping(cls, given: Mapping[str, Any]) -> Self:
+        """Check and take over the keys of a configuration table.
+
+        Raises:
+            SpecError: For the first key that is unknown or has an impossible value.
+        """
+        values = _known(cls, given)
+        for key, value in values.items():
+            convert = _HOST_CONVERSIONS.get(key)
+            if convert is not None:
+                values[key] = convert(key, value)
+        spec = cls(**values)
+        taken: set[tuple[int, int, int]] = set()
+        for unit in (single for unit in spec.units for single in unit.expanded()):
+            place = (unit.channel, unit.target, unit.lun)
+            if place in taken:
+                raise SpecError("unit", f"two units at channel {place[0]}, target {place[1]}, LUN {place[2]}")
+            if unit.channel > spec.max_channel or unit.target >= spec.max_id or unit.lun >= spec.max_lun:
+                raise SpecError("unit", f"channel, target and LUN {place} are beyond what the host addresses")
+            taken.add(place)
+        return spec
+
+
+def _known(cls: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    known = {field.name for field in fields(cls)}
+    for key in given:
+        if key not in known:
+            raise SpecError(key, f"there is no such key; known keys are {', '.join(sorted(known))}")
+    return dict(given)
+
+
+def _number(lowest: int, highest: int) -> Any:
+    def convert(key: str, value: object) -> int:
+        try:
+            number = int(value, 0) if isinstance(value, str) else value
+        except ValueError:
+            number = None
+        if not isinstance(number, int) or isinstance(number, bool) or not lowest <= number <= highest:
+            raise SpecError(key, f"{value!r} must be a number from {lowest} to {highest}")
+        return number
+
+    return convert
+
+
+def _named_number(names: Mapping[str, int], highest: int) -> Any:
+    number = _number(0, highest)
+
+    def convert(key: str, value: object) -> int:
+        if isinstance(value, str) and value.lower() in names:
+            return names[value.lower()]
+        if isinstance(value, str) and not value.isdigit():
+            raise SpecError(key, f"{value!r} must be one of {', '.join(names)}, or a number")
+        result: int = number(key, value)
+        return result
+
+    return convert
+
+
+def _flag(key: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("1", "true", "yes", "0", "false", "no"):
+        return value in ("1", "true", "yes")
+    raise SpecError(key, f"{value!r} must be true or false")
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise SpecError(key, f"{value!r} must be text in quotes")
+    return value
+
+
+def _size(key: str, value: object) -> int:
+    try:
+        return parse_size(value)  # type: ignore[arg-type]
+    except UsageError as error:
+        raise SpecError(key, str(error)) from None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_hex(text: str) -> bool:
+    return all(character in "0123456789abcdefABCDEF" for character in text)
+
+
+def _product(device_type: int) -> str:
+    name = next((name for name, number in TYPES.items() if number == device_type), "device")
+    return f"Virtual {name}"[:16]
+
+
+_CONVERSIONS: dict[str, Any] = {
+    "type": _named_number(TYPES, 0x1F),
+    "qualifier": _named_number(QUALIFIERS, 7),
+    "vendor": _text,
+    "product": _text,
+    "revision": _text,
+    "serial": _text,
+    "naa": _text,
+    "size": _size,
+    "block_size": _number(512, 4096),
+    "file": lambda key, value: Path(_text(key, value)),
+    "thin": _flag,
+    "write_protected": _flag,
+    "removable": _flag,
+    "rotation_rate": _number(0, 0xFFFE),
+    "scsi_level": _number(0, 7),
+    "channel": _number(0, 255),
+    "target": _number(0, 65535),
+    "lun": _number(0, (1 << 64) - 1),
+    "count": _number(1, 65536),
+}
+
+_HOST_CONVERSIONS: dict[str, Any] = {
+    "name": _text,
+    "host_no": _number(0, 1 << 20),
+    "can_queue": _number(1, 65536),
+    "cmd_per_lun": _number(1, 4096),
+    "max_cmd_len": _number(6, 260),
+    "max_channel": _number(0, 255),
+    "max_id": _number(1, 65536),
+    "max_lun": _number(1, 1 << 63),
+    "this_id": _number(-1, 65535),
+    "report_luns": _flag,
+}

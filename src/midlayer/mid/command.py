@@ -1,0 +1,239 @@
+"""A SCSI command on its way down, and the result that comes back up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from midlayer.errors import CommandError
+from midlayer.standards.opcodes import describe_cdb
+from midlayer.standards.sam import Status
+from midlayer.standards.sense import Sense
+
+if TYPE_CHECKING:
+    from midlayer.address import Address
+    from midlayer.mid.clock import Timer
+    from midlayer.mid.logical_unit import LogicalUnit
+
+Buffer = bytes | bytearray | memoryview
+
+
+class HostByte(IntEnum):
+    """What the host adapter says of a command (the kernel's DID_ codes)."""
+
+    DID_OK = 0x00
+    DID_NO_CONNECT = 0x01
+    DID_BUS_BUSY = 0x02
+    DID_TIME_OUT = 0x03
+    DID_BAD_TARGET = 0x04
+    DID_ABORT = 0x05
+    DID_PARITY = 0x06
+    DID_ERROR = 0x07
+    DID_RESET = 0x08
+    DID_BAD_INTR = 0x09
+    DID_PASSTHROUGH = 0x0A
+    DID_SOFT_ERROR = 0x0B
+    DID_IMM_RETRY = 0x0C
+    DID_REQUEUE = 0x0D
+    DID_TRANSPORT_DISRUPTED = 0x0E
+    DID_TRANSPORT_FAILFAST = 0x0F
+    DID_TARGET_FAILURE = 0x10
+    DID_NEXUS_FAILURE = 0x11
+    DID_ALLOC_FAILURE = 0x12
+    DID_MEDIUM_ERROR = 0x13
+    DID_TRANSPORT_MARGINAL = 0x14
+
+
+class DriverByte(IntEnum):
+    """What the driver adds; DRIVER_SENSE means that sense data is there."""
+
+    DRIVER_OK = 0x00
+    DRIVER_TIMEOUT = 0x06
+    DRIVER_SENSE = 0x08
+
+
+class Phase(IntEnum):
+    """Where a command is. `midlayer.mid.dispatch` makes every change."""
+
+    NEW = 0
+    QUEUED = 1
+    ISSUED = 2
+    RETURNED = 3
+    FINISHED = 4
+
+
+_DID_OK = HostByte.DID_OK
+_GOOD = Status.GOOD
+_NEW = Phase.NEW
+
+
+class Command:
+    """One command for one logical unit: what the driver reads, and where it puts its answer.
+
+    A driver reads `device`, `cdb`, `data_out`, `data_in`, `timeout_s`, and sets `status`, `host_byte`,
+    `sense_data` and `residual` before it calls `done`. The other members are the mid level's.
+
+    Attributes:
+        device: The logical unit that the command is for.
+        cdb: 6 to 260 bytes, LUN bits included where the device's SCSI level asks for them.
+        data_out: Bytes for the device, or None. The driver must not keep it after `done`.
+        data_in: Writable room for bytes from the device, or None. The caller owns it.
+        timeout_s: Seconds from the moment that the driver has the command.
+        allowed: How often the mid level may retry it; 0 for pass-through commands.
+        passthrough: True for commands from `upper.sg`, which the mid level never retries for its status.
+        status: SCSI status byte of the device.
+        host_byte: `HostByte`; anything but DID_OK means that `status` is not the device's last word.
+        sense_data: Raw sense bytes, empty without autosense.
+        residual: Bytes of the buffer that were *not* transferred.
+        retries: Tries after the first one.
+        host_scribble: For the driver, as long as it has the command.
+    """
+
+    __slots__ = (
+        "allowed",
+        "cdb",
+        "data_in",
+        "data_out",
+        "deadline_s",
+        "device",
+        "duration_s",
+        "host_byte",
+        "host_scribble",
+        "on_finished",
+        "passthrough",
+        "phase",
+        "residual",
+        "retries",
+        "sense_data",
+        "started_s",
+        "status",
+        "timeout_s",
+        "timer",
+        "waiter",
+    )
+
+    def __init__(
+        self,
+        device: LogicalUnit,
+        cdb: bytes,
+        data_out: Buffer | None = None,
+        data_in: memoryview | None = None,
+        timeout_s: float = 60.0,
+        allowed: int = 0,
+        passthrough: bool = False,
+        on_finished: Callable[[Command], None] | None = None,
+    ) -> None:
+        self.device = device
+        self.cdb = cdb
+        self.data_out = data_out
+        self.data_in = data_in
+        self.timeout_s = timeout_s
+        self.allowed = allowed
+        self.passthrough = passthrough
+        self.on_finished = on_finished
+        self.phase: int = _NEW
+        self.status: int = _GOOD
+        self.host_byte: int = _DID_OK
+        self.sense_data = b""
+        self.residual = 0
+        self.retries = 0
+        self.deadline_s: float | None = None
+        self.timer: Timer | None = None
+        self.waiter: Callable[[], object] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.device.address} {describe_cdb(self.cdb)}"
+
+    def clear_answer(self) -> None:
+        """Forget the answer of an earlier try."""
+        self.status = _GOOD
+        self.host_byte = _DID_OK
+        self.sense_data = b""
+        self.residual = 0
+
+    @property
+    def requested_bytes(self) -> int:
+        """Length of the data buffer, in either direction."""
+        if self.data_in is not None:
+            return len(self.data_in)
+        return len(self.data_out) if self.data_out is not None else 0
+
+
+class Result(NamedTuple):
+    """What became of a command. A bad status is a value: nothing is raised unless you ask for it.
+
+    Attributes:
+        status: SCSI status byte (`midlayer.standards.sam.Status`).
+        host_byte: What the host says; `HostByte.DID_OK` when the status is the device's own.
+        driver_byte: DRIVER_SENSE when sense data is there.
+        sense_data: The sense bytes exactly as they came.
+        residual: Bytes of the buffer that were not transferred.
+        duration_s: Seconds between the driver's taking the command and its completion.
+        data_in: The caller's buffer; its first ``len(data_in) - residual`` bytes are from the device.
+        address: Of the device.
+        cdb: As it was sent.
+    """
+
+    status: int
+    host_byte: int
+    driver_byte: int
+    sense_data: bytes
+    residual: int
+    duration_s: float
+    data_in: Buffer | None
+    address: Address
+    cdb: bytes
+
+    @property
+    def ok(self) -> bool:
+        """True when the device did what was asked: GOOD or CONDITION MET, or a recovered error."""
+        if self.host_byte:
+            return False
+        if self.status in (Status.GOOD, Status.CONDITION_MET):
+            return True
+        sense = self.sense
+        return self.status == Status.CHECK_CONDITION and sense is not None and sense.key in (0x0, 0x1)
+
+    @property
+    def sense(self) -> Sense | None:
+        """The sense data, decoded; None if there is none."""
+        return Sense.decode(self.sense_data) if self.sense_data else None
+
+    @property
+    def data(self) -> memoryview:
+        """The bytes that came from the device, without a copy."""
+        if self.data_in is None:
+            return memoryview(b"")
+        view = memoryview(self.data_in)
+        return view[: max(0, len(view) - self.residual)]
+
+    def raise_for_status(self) -> Result:
+        """Return self, or raise the `CommandError` that fits.
+
+        Raises:
+            CommandError: The most specific class of `midlayer.errors` for this result.
+        """
+        if self.ok:
+            return self
+        raise CommandError.from_result(self)
+
+    def __str__(self) -> str:
+        return f"{self.address} {describe_cdb(self.cdb)}: {self.outcome}"
+
+    @property
+    def outcome(self) -> str:
+        """What happened, without address and command: ``MEDIUM ERROR, unrecovered read error (3/11/00)``."""
+        if self.host_byte:
+            return _name(HostByte, self.host_byte)
+        sense = self.sense
+        if sense is not None:
+            return str(sense)
+        return _name(Status, self.status).replace("_", " ")
+
+
+def _name(enum: type[IntEnum], value: int) -> str:
+    try:
+        return enum(value).name
+    except ValueError:
+        return f"{enum.__name__} {value:#04x}"

@@ -1,0 +1,328 @@
+"""Commands: from the submitter to the driver, and back.
+
+The fast path is a command that the driver completes before `queuecommand` returns: it takes the host's
+lock twice and never leaves the caller's thread. Everything that waits (a full queue, a busy driver, a
+retry, a time-out) leaves that path.
+
+Phases of a command; only this module writes them::
+
+    NEW ──> ISSUED ──> RETURNED ──> FINISHED
+      └─> QUEUED ─┘ <──────┘ (retry, requeue)
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import partial
+
+from midlayer.mid import error_handler
+from midlayer.mid.command import Buffer, Command, DriverByte, HostByte, Phase, Result
+from midlayer.mid.disposition import Disposition, decide, may_retry
+from midlayer.mid.host import Host
+from midlayer.mid.host_template import DEVICE_BUSY, TARGET_BUSY
+from midlayer.mid.logical_unit import Gate, LogicalUnit
+
+_log = logging.getLogger("midlayer.dispatch")
+
+IDLE_RETRY_S = 0.003
+"""How long an idle device, or host, that refused a command is left alone."""
+
+_QUEUED, _ISSUED, _RETURNED, _FINISHED = Phase.QUEUED, Phase.ISSUED, Phase.RETURNED, Phase.FINISHED
+_new_tuple = tuple.__new__
+_OPEN = Gate.OPEN
+_DRIVER_OK, _DRIVER_SENSE = DriverByte.DRIVER_OK, DriverByte.DRIVER_SENSE
+
+
+def execute(
+    device: LogicalUnit,
+    cdb: bytes,
+    data_out: Buffer | None = None,
+    data_in: memoryview | None = None,
+    timeout_s: float = 60.0,
+    allowed: int = 0,
+    passthrough: bool = False,
+) -> Result:
+    """Run one command and wait for its end.
+
+    Args:
+        device: A logical unit of the subsystem.
+        cdb: 6 to 260 bytes.
+        data_out: Bytes for the device.
+        data_in: Writable bytes for what the device sends.
+        timeout_s: Seconds that the driver has for it.
+        allowed: Retries that the mid level may make.
+        passthrough: True to leave every status to the caller.
+    """
+    return run(Command(device, cdb, data_out, data_in, timeout_s, allowed, passthrough))
+
+
+def run(command: Command) -> Result:
+    """Submit a command that has no `on_finished`, wait for its end and return its result."""
+    submit(command)
+    if command.phase is not _FINISHED:
+        _wait(command)
+    sense_data = command.sense_data
+    # Result(…) without the detour through the constructor that NamedTuple makes.
+    return _new_tuple(
+        Result,
+        (
+            command.status,
+            command.host_byte,
+            _DRIVER_SENSE if sense_data else _DRIVER_OK,
+            sense_data,
+            command.residual,
+            command.duration_s,
+            command.data_in,
+            command.device.address,
+            command.cdb,
+        ),
+    )
+
+
+def submit(command: Command) -> None:
+    """Send a command on its way; `command.on_finished` is called at its end, perhaps before this returns."""
+    device = command.device
+    host = device.host
+    if device.gate is not _OPEN and not _passes(device, command):
+        return
+    if len(command.cdb) > host.max_cmd_len:
+        _refuse(command, HostByte.DID_ABORT)
+        return
+    if device.lun_in_cdb:
+        command.cdb = _with_lun_bits(command.cdb, device.address.lun)
+    with host.lock:
+        if (
+            host.busy >= host.can_queue
+            or device.busy >= device.queue_depth
+            or device.queue
+            or host.blocked
+            or device.blocked
+        ):
+            command.phase = _QUEUED
+            host.enqueue(command)
+            return
+        host.busy += 1
+        device.busy += 1
+        command.phase = _ISSUED
+    # `_issue`, spelled out
+    monotonic, queuecommand = host.monotonic, host.queuecommand
+    command.started_s = monotonic()
+    try:
+        busy = queuecommand(command, done)
+    except Exception:
+        _driver_raised(command, host)
+        return
+    if command.phase is not _FINISHED:
+        _after_issue(command, host, busy)
+
+
+def done(command: Command) -> None:
+    """Take a command back from its driver. Passed to `queuecommand`; exactly once for each command."""
+    device = command.device
+    host = device.host
+    with host.lock:
+        if command.phase is not _ISSUED:
+            host.unexpected_done += 1
+            _log.error("%s: driver %s called done on a command that it does not have", command, host.name)
+            return
+        command.phase = _RETURNED
+        host.busy -= 1
+        device.busy -= 1
+        waiting = host.waiting
+        if waiting:
+            device.blocked = host.blocked = False
+        timer, command.timer = command.timer, None
+    monotonic = host.monotonic
+    command.duration_s = monotonic() - command.started_s
+    if timer is not None:
+        timer.cancel()
+    if command.status or command.host_byte:
+        _settle(command, host)
+    else:  # `_finish`, spelled out
+        command.phase = _FINISHED
+        if command.waiter is not None:
+            command.waiter()
+        if command.on_finished is not None:
+            command.on_finished(command)
+    if waiting:
+        run_queues(host)
+
+
+def run_queues(host: Host) -> None:
+    """Issue queued commands as long as there is room. A thread does so once, however deep it is called."""
+    thread = threading.get_ident()
+    with host.lock:
+        if thread in host.runners:
+            return
+        host.runners.add(thread)
+    try:
+        while True:
+            with host.lock:
+                command = host.next_ready()
+                if command is None:
+                    host.runners.discard(thread)
+                    return
+                command.phase = _ISSUED
+            command.clear_answer()
+            _issue(command, host)
+    except BaseException:
+        with host.lock:
+            host.runners.discard(thread)
+        raise
+
+
+def fail_queued(device: LogicalUnit) -> None:
+    """End every command that waits for a device which is going away."""
+    host = device.host
+    with host.lock:
+        commands = host.drain(device)
+    for command in commands:
+        _refuse(command, HostByte.DID_NO_CONNECT)
+
+
+def _issue(command: Command, host: Host) -> None:
+    command.started_s = host.monotonic()
+    try:
+        busy = host.queuecommand(command, done)
+    except Exception:
+        _driver_raised(command, host)
+        return
+    if command.phase is not _FINISHED:
+        _after_issue(command, host, busy)
+
+
+def _driver_raised(command: Command, host: Host) -> None:
+    _log.exception("%s: driver %s raised in queuecommand", command, host.name)
+    if command.phase is _ISSUED:
+        command.host_byte = HostByte.DID_ERROR
+        command.residual = command.requested_bytes
+        done(command)
+
+
+def _after_issue(command: Command, host: Host, busy: int) -> None:
+    """The driver returned, and the command is still on its way, or was refused."""
+    if busy:
+        _take_back(command, host, busy)
+    else:
+        _arm(command, host)
+
+
+def _arm(command: Command, host: Host) -> None:
+    with host.lock:
+        if command.phase is _ISSUED and command.timer is None:
+            command.timer = host.clock.call_later(command.timeout_s, partial(_timed_out, command))
+
+
+def _timed_out(command: Command) -> None:
+    host = command.device.host
+    with host.lock:
+        if command.phase is not _ISSUED:
+            return  # the driver was faster
+        command.phase = _RETURNED
+        host.busy -= 1
+        command.device.busy -= 1
+        command.timer = None
+    command.duration_s = host.monotonic() - command.started_s
+    error_handler.times_out(command)
+    _finish(command)
+    run_queues(host)
+
+
+def _take_back(command: Command, host: Host, busy: int) -> None:
+    """The driver did not accept the command: keep it at the head of its device's queue."""
+    device = command.device
+    with host.lock:
+        if command.phase is not _ISSUED:
+            host.unexpected_done += 1
+            _log.error("%s: driver %s said busy for a command that it completed", command, host.name)
+            return
+        command.phase = _RETURNED
+        host.busy -= 1
+        device.busy -= 1
+    _requeue(command, host, whole_host=busy not in (DEVICE_BUSY, TARGET_BUSY))
+    run_queues(host)
+
+
+def _settle(command: Command, host: Host) -> None:
+    """Do what the disposition table says of a command that did not end in GOOD."""
+    disposition = decide(command)
+    if disposition is Disposition.ADD_TO_MLQUEUE:
+        _requeue(command, host, whole_host=False)
+    elif disposition is Disposition.NEEDS_RETRY and may_retry(command):
+        command.retries += 1
+        _requeue(command, host, whole_host=False, wait=False)
+    else:
+        if disposition is Disposition.FAILED:
+            error_handler.fails(command)
+        _finish(command)
+
+
+def _requeue(command: Command, host: Host, *, whole_host: bool, wait: bool = True) -> None:
+    """Put a command back at the head of its queue, unless its whole life is over."""
+    if command.deadline_s is None:
+        command.deadline_s = command.started_s + (command.allowed + 1) * command.timeout_s
+    if host.monotonic() >= command.deadline_s or command.device.gate is Gate.CLOSED:
+        _finish(command)
+        return
+    device = command.device
+    with host.lock:
+        command.phase = _QUEUED
+        host.enqueue(command, first=True)
+        if not wait:
+            return
+        if whole_host:
+            host.blocked = True
+        else:
+            device.blocked = True
+        idle = (host.busy if whole_host else device.busy) == 0
+    if idle:
+        host.clock.call_later(IDLE_RETRY_S, partial(_unblock, device, host))
+
+
+def _unblock(device: LogicalUnit, host: Host) -> None:
+    with host.lock:
+        device.blocked = host.blocked = False
+    run_queues(host)
+
+
+def _finish(command: Command) -> None:
+    # The order matters: whoever waits sets `waiter` first and then looks at `phase`.
+    command.phase = _FINISHED
+    waiter = command.waiter
+    if waiter is not None:
+        waiter()
+    on_finished = command.on_finished
+    if on_finished is not None:
+        on_finished(command)
+
+
+def _wait(command: Command) -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    command.waiter = lock.release
+    if command.phase is not _FINISHED:
+        lock.acquire()
+
+
+def _passes(device: LogicalUnit, command: Command) -> bool:
+    """Apply the gate of a device that is not simply running; see `logical_unit.Gate`."""
+    if device.gate is Gate.HELD:
+        with device.host.lock:
+            command.phase = _QUEUED
+            device.host.enqueue(command)
+        return False
+    _refuse(command, HostByte.DID_NO_CONNECT)
+    return False
+
+
+def _refuse(command: Command, host_byte: HostByte) -> None:
+    """End a command that never reaches the driver."""
+    command.host_byte = host_byte
+    command.residual = command.requested_bytes
+    command.duration_s = 0.0
+    _finish(command)
+
+
+def _with_lun_bits(cdb: bytes, lun: int) -> bytes:
+    return bytes((cdb[0], (cdb[1] & 0x1F) | (lun << 5 & 0xE0))) + cdb[2:]

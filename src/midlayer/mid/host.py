@@ -1,0 +1,216 @@
+"""A host: one initiator port, as a lower-level driver presents it (the kernel's ``Scsi_Host``)."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from midlayer.errors import DeviceGone, StateError
+from midlayer.mid.logical_unit import Gate
+
+if TYPE_CHECKING:
+    from midlayer.mid.command import Command
+    from midlayer.mid.host_template import HostTemplate
+    from midlayer.mid.logical_unit import LogicalUnit
+    from midlayer.mid.subsystem import Subsystem
+    from midlayer.mid.target import Target
+
+
+class HostState(Enum):
+    """State of a host; values are what sysfs ``state`` shows."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    CANCEL = "cancel"
+    DEL = "deleted"
+    RECOVERY = "recovery"
+    CANCEL_RECOVERY = "cancel/recovery"
+    DEL_RECOVERY = "deleted/recovery"
+
+
+_S = HostState
+
+ALLOWED_TO: dict[HostState, frozenset[HostState]] = {
+    _S.CREATED: frozenset({_S.RUNNING, _S.CANCEL}),
+    _S.RUNNING: frozenset({_S.RECOVERY, _S.CANCEL}),
+    _S.RECOVERY: frozenset({_S.RUNNING, _S.CANCEL, _S.CANCEL_RECOVERY}),
+    _S.CANCEL: frozenset({_S.DEL, _S.CANCEL_RECOVERY}),
+    _S.CANCEL_RECOVERY: frozenset({_S.CANCEL, _S.DEL_RECOVERY}),
+    _S.DEL_RECOVERY: frozenset({_S.DEL}),
+    _S.DEL: frozenset(),
+}
+"""For each state, those that it may change to."""
+
+_REMOVAL_BEGUN = frozenset({_S.CANCEL, _S.CANCEL_RECOVERY, _S.DEL, _S.DEL_RECOVERY})
+
+
+class Host:
+    """One host. Made by `Subsystem.host_alloc`, and freed with its last reference.
+
+    Attributes:
+        host_no: Number of the host, unique in the subsystem while the host exists.
+        template: The driver.
+        hostdata: For the driver.
+        can_queue, cmd_per_lun, this_id, sg_tablesize, max_sectors, max_cmd_len, max_channel, max_id,
+            max_lun, emulated, no_scsi2_lun_in_cdb: Copies of the template's members, which a driver may
+            change before `add_host`.
+        busy: Commands that the driver has now.
+        unique_id: For the driver, to tell several hosts of one type apart.
+        scan_mutex: Held while devices of the host are looked for, added or removed.
+        lock: Guards the counters and queues; held for moments, never while a driver is called.
+        unexpected_done: Times that the driver called `done` on a command that it did not have.
+    """
+
+    __slots__ = (  # the fast path reads a dozen of them for each command
+        "__weakref__", "_queues", "_references", "blocked", "busy", "can_queue", "clock", "cmd_per_lun",
+        "emulated", "host_no", "hostdata", "lock", "max_channel", "max_cmd_len", "max_id", "max_lun",
+        "max_sectors", "monotonic", "name", "no_scsi2_lun_in_cdb", "proc_name", "queuecommand", "runners",
+        "scan_mutex", "session", "sg_tablesize", "state", "subsystem", "targets", "template", "this_id",
+        "unexpected_done", "unique_id", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, subsystem: Subsystem, template: HostTemplate, host_no: int) -> None:
+        self.subsystem = subsystem
+        self.template = template
+        self.host_no = host_no
+        self.name = template.name
+        self.proc_name = template.proc_name
+        self.can_queue = template.can_queue
+        self.cmd_per_lun = template.cmd_per_lun
+        self.this_id = template.this_id
+        self.sg_tablesize = template.sg_tablesize
+        self.max_sectors = template.max_sectors or 1024
+        self.max_cmd_len = template.max_cmd_len
+        self.max_channel = template.max_channel
+        self.max_id = template.max_id
+        self.max_lun = template.max_lun
+        self.emulated = template.emulated
+        self.no_scsi2_lun_in_cdb = template.no_scsi2_lun_in_cdb
+        self.unique_id = 0
+        self.hostdata: Any = None
+        self.session = ""
+        self.clock = subsystem.clock
+        self.monotonic: Callable[[], float] = subsystem.clock.monotonic
+        self.queuecommand = template.queuecommand
+        self.lock = threading.Lock()
+        self.scan_mutex = threading.RLock()
+        self.state = HostState.CREATED
+        self.targets: dict[tuple[int, int], Target] = {}
+        self.busy = 0
+        self.blocked = False
+        self.waiting = 0
+        self.runners: set[int] = set()
+        self.unexpected_done = 0
+        self._queues: deque[LogicalUnit] = deque()  # devices whose queue is not empty, next one first
+        self._references = 1
+
+    def __repr__(self) -> str:
+        return f"<Host {self.host_no} {self.name} {self.state.value}>"
+
+    @property
+    def info(self) -> str:
+        """One line from the driver about this host."""
+        return self.template.info(self)
+
+    @property
+    def references(self) -> int:
+        """References now held."""
+        return self._references
+
+    def devices(self) -> list[LogicalUnit]:
+        """Return the devices that are there now, in order of channel, target and LUN."""
+        with self.lock:
+            found = [device for target in self.targets.values() for device in target.logical_units.values()]
+        return sorted(found, key=_by_address)
+
+    def set_state(self, state: HostState) -> None:
+        """Change state by the table.
+
+        Raises:
+            StateError: If the table does not have the change.
+        """
+        if state is self.state:
+            return
+        if state not in ALLOWED_TO[self.state]:
+            raise StateError(f"host {self.host_no}: no way from state {self.state.value} to {state.value}")
+        self.state = state
+
+    def get(self) -> Host:
+        """Take a reference.
+
+        Raises:
+            DeviceGone: If removal has begun.
+        """
+        with self.lock:
+            if self.state in _REMOVAL_BEGUN:
+                raise DeviceGone(f"host {self.host_no}: the host is being removed")
+            self._references += 1
+        return self
+
+    def hold(self) -> None:
+        """Take a reference for a device of the host, which lives no longer than its host."""
+        with self.lock:
+            self._references += 1
+
+    def put(self) -> None:
+        """Give a reference back; the host is freed with the last one."""
+        with self.lock:
+            if self._references <= 0:
+                raise StateError(f"host {self.host_no}: put without get")
+            self._references -= 1
+            freed = self._references == 0
+        if freed:
+            self.subsystem.host_freed(self)
+
+    # What follows is the queue of the host. The caller holds `lock`.
+
+    def enqueue(self, command: Command, *, first: bool = False) -> None:
+        """Keep a command until there is room. The caller holds `lock`."""
+        device = command.device
+        if not device.queue:
+            self._queues.append(device)
+        if first:
+            device.queue.appendleft(command)
+        else:
+            device.queue.append(command)
+        self.waiting += 1
+
+    def next_ready(self) -> Command | None:
+        """Take a command that may be issued now, devices in turn, and count it as busy.
+
+        The caller holds `lock`.
+        """
+        if self.blocked or self.busy >= self.can_queue:
+            return None
+        for device in self._rotated():
+            if device.blocked or device.gate is not Gate.OPEN or device.busy >= device.queue_depth:
+                self._queues.append(device)
+                continue
+            command = device.queue.popleft()
+            if device.queue:
+                self._queues.append(device)
+            self.waiting -= 1
+            self.busy += 1
+            device.busy += 1
+            return command
+        return None
+
+    def drain(self, device: LogicalUnit) -> list[Command]:
+        """Take all commands that wait for `device`. The caller holds `lock`."""
+        commands = list(device.queue)
+        if commands:
+            device.queue.clear()
+            self._queues.remove(device)
+            self.waiting -= len(commands)
+        return commands
+
+    def _rotated(self) -> Iterator[LogicalUnit]:
+        for _ in range(len(self._queues)):
+            yield self._queues.popleft()
+
+
+def _by_address(device: LogicalUnit) -> tuple[int, ...]:
+    return device.address

@@ -1,0 +1,190 @@
+"""The contract between the mid level and a lower-level driver (LLD).
+
+A driver is a subclass of `HostTemplate` with the members and callbacks that it needs, in the kernel's
+names (``Documentation/scsi/scsi_mid_low_api``). One instance serves all hosts of the driver; what
+belongs to one host goes into ``host.hostdata``, what belongs to one device into ``device.hostdata``.
+
+A host lives like this::
+
+    driver                mid level                 driver
+    host_alloc()  ------>
+    add_host()    ------>
+    scan_host()   ---------+
+                           |
+                     slave_alloc()
+                     slave_configure()  ---->  adjust_queue_depth()
+                           |
+                     slave_alloc()      (nothing answered at this address)
+                     slave_destroy()
+
+    remove_host() ---------+
+                           |
+                     slave_destroy()    (each device)
+    host.put()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from midlayer.mid.command import Command
+    from midlayer.mid.host import Host
+    from midlayer.mid.logical_unit import LogicalUnit
+    from midlayer.mid.target import Target
+
+DEVICE_BUSY = 0x1056
+"""Return value of `queuecommand`: this device has no room; try again when one of its commands ends."""
+
+TARGET_BUSY = 0x1058
+"""Return value of `queuecommand`: this target has no room."""
+
+HOST_BUSY = 0x1055
+"""Return value of `queuecommand`: the host has no room. Any other non-zero value means the same."""
+
+
+class HostTemplate:
+    """Base of all lower-level drivers. Members are copied into each `Host` when it is allocated."""
+
+    name: ClassVar[str] = ""
+    """REQUIRED. Up to 80 characters, spaces allowed."""
+
+    proc_name: ClassVar[str] = ""
+    """REQUIRED. Characters that a file name may have."""
+
+    can_queue: int = 0
+    """REQUIRED, at least 1. Commands that the host takes at once."""
+
+    cmd_per_lun: int = 1
+    """OPTIONAL. First queue depth of a device."""
+
+    this_id: int = -1
+    """OPTIONAL. Target id of the host itself, which is not scanned; -1 if it has none."""
+
+    sg_tablesize: int = 0xFFFF
+    """OPTIONAL. Scatter-gather elements in one command; 0 for a single buffer only."""
+
+    max_sectors: int = 1024
+    """OPTIONAL. Most 512-byte sectors in one command."""
+
+    max_cmd_len: int = 12
+    """OPTIONAL. Longest CDB in bytes; a longer one ends with DID_ABORT and never reaches the driver."""
+
+    max_channel: int = 0
+    """OPTIONAL. Highest channel number."""
+
+    max_id: int = 8
+    """OPTIONAL. Number of target ids of a channel."""
+
+    max_lun: int = 8
+    """OPTIONAL. Number of LUNs of a target."""
+
+    emulated: bool = False
+    """OPTIONAL. True for a bridge to something that is not SCSI."""
+
+    no_scsi2_lun_in_cdb: bool = False
+    """OPTIONAL. True keeps LUN bits out of CDB byte 1 for old devices."""
+
+    names_its_devices: bool = False
+    """OPTIONAL. True if the driver fills in ``device.names`` itself, as for the kernel's own devices."""
+
+    unchecked_isa_dma: bool = False
+    """OPTIONAL. From the document; nothing depends on it in user space."""
+
+    use_clustering: bool = True
+    """OPTIONAL. From the document; nothing depends on it in user space."""
+
+    def queuecommand(self, command: Command, done: Callable[[Command], None]) -> int:
+        """Take one command.
+
+        Status: REQUIRED.
+        Context: the thread that submits, or one that completes another command.
+        May block: yes, for a driver that completes in the caller's thread; a command that waits for
+            something else should be answered by `done` from another thread.
+        Locks held: none.
+        Returns: 0, after which `done(command)` must be called exactly once, from any thread, before
+            this returns or later; or DEVICE_BUSY, TARGET_BUSY, HOST_BUSY, after which it must not.
+        """
+        raise NotImplementedError
+
+    def info(self, host: Host) -> str:
+        """Describe a host in one line.
+
+        Status: OPTIONAL. Context: any thread. May block: no. Locks held: none.
+        Returns: text; the default is `name`.
+        """
+        return self.name
+
+    def slave_alloc(self, device: LogicalUnit) -> int:
+        """Prepare for commands to a device that may not be there.
+
+        Status: OPTIONAL. Context: a scan. May block: yes. Locks held: the host's scan mutex.
+        Returns: 0; or non-zero (an errno) to have the address left alone.
+        """
+        return 0
+
+    def slave_configure(self, device: LogicalUnit) -> int:
+        """Tune a device that answered INQUIRY, before upper-level drivers see it.
+
+        Status: OPTIONAL. Context: a scan. May block: yes. Locks held: the host's scan mutex.
+        Returns: 0; or non-zero to have the device dropped (`slave_destroy` is called).
+        """
+        return 0
+
+    def slave_destroy(self, device: LogicalUnit) -> None:
+        """Forget a device; called once for each `slave_alloc` that returned 0.
+
+        Status: OPTIONAL. Context: a scan or a removal. May block: yes. Locks held: the scan mutex.
+        """
+
+    def target_alloc(self, target: Target) -> int:
+        """Prepare for a target that is about to be scanned.
+
+        Status: OPTIONAL. Context: a scan. May block: yes. Locks held: the scan mutex.
+        Returns: 0; or non-zero to have the whole target left alone.
+        """
+        return 0
+
+    def target_destroy(self, target: Target) -> None:
+        """Forget a target that has no more devices.
+
+        Status: OPTIONAL. Context: a scan or a removal. May block: yes. Locks held: the scan mutex.
+        """
+
+    def release(self, host: Host) -> None:
+        """Let go of what belongs to a host; its last reference is gone.
+
+        Status: OPTIONAL. Context: any thread. May block: yes. Locks held: none.
+        """
+
+    def user_scan(self, host: Host, channel: int | None, target: int | None, lun: int | None) -> bool:
+        """Scan in the driver's own way; None stands for all.
+
+        Status: OPTIONAL. Context: any thread. May block: yes. Locks held: none.
+        Returns: True if the driver has seen to it (the kernel scans its own hosts), False to have the
+            mid level scan.
+        """
+        return False
+
+    def user_remove(self, device: LogicalUnit) -> bool:
+        """Remove a device at a person's wish.
+
+        Status: OPTIONAL. Context: any thread. May block: yes. Locks held: none.
+        Returns: True if the driver will report the removal itself, False to have the mid level remove it.
+        """
+        return False
+
+    def user_state(self, device: LogicalUnit, state: str) -> None:
+        """Carry ``running`` or ``offline`` to where the device is kept, before our own state changes.
+
+        Status: OPTIONAL. Context: any thread. May block: yes. Locks held: none.
+        """
+
+    def in_use(self, device: LogicalUnit) -> str:
+        """Say who uses a device outside of this process.
+
+        Status: OPTIONAL. Context: any thread. May block: yes. Locks held: none.
+        Returns: text such as ``mounted on /srv``, or an empty string.
+        """
+        return ""

@@ -1,0 +1,250 @@
+"""A logical unit: what answers at one address (the kernel's ``scsi_device``)."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+from midlayer.address import Address
+from midlayer.errors import DeviceGone, StateError
+from midlayer.standards.spc import PeripheralDeviceType, PeripheralQualifier, StandardInquiry
+
+if TYPE_CHECKING:
+    from midlayer.mid.command import Command
+    from midlayer.mid.host import Host
+    from midlayer.mid.target import Target
+
+SCSI_UNKNOWN = 0
+SCSI_2 = 3
+SCSI_3 = 4
+
+
+class DeviceState(Enum):
+    """State of a device; values are what sysfs ``state`` shows."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    CANCEL = "cancel"
+    DELETED = "deleted"
+    QUIESCE = "quiesce"
+    OFFLINE = "offline"
+    TRANSPORT_OFFLINE = "transport-offline"
+    BLOCKED = "blocked"
+    CREATED_BLOCKED = "created-blocked"
+
+
+class Gate(Enum):
+    """What a device's state means for a new command."""
+
+    OPEN = auto()
+    """It goes to the driver."""
+    HELD = auto()
+    """It waits in the queue."""
+    CLOSED = auto()
+    """It ends at once with DID_NO_CONNECT."""
+
+
+_S = DeviceState
+
+ALLOWED_FROM: dict[DeviceState, frozenset[DeviceState]] = {
+    _S.CREATED: frozenset({_S.CREATED_BLOCKED}),
+    _S.RUNNING: frozenset({_S.CREATED, _S.OFFLINE, _S.TRANSPORT_OFFLINE, _S.QUIESCE, _S.BLOCKED}),
+    _S.QUIESCE: frozenset({_S.RUNNING, _S.OFFLINE, _S.TRANSPORT_OFFLINE}),
+    _S.OFFLINE: frozenset({_S.CREATED, _S.RUNNING, _S.QUIESCE, _S.BLOCKED}),
+    _S.TRANSPORT_OFFLINE: frozenset({_S.CREATED, _S.RUNNING, _S.QUIESCE, _S.BLOCKED}),
+    _S.BLOCKED: frozenset({_S.RUNNING, _S.CREATED_BLOCKED, _S.QUIESCE, _S.OFFLINE}),
+    _S.CREATED_BLOCKED: frozenset({_S.CREATED}),
+    _S.CANCEL: frozenset({_S.CREATED, _S.RUNNING, _S.QUIESCE, _S.OFFLINE, _S.TRANSPORT_OFFLINE}),
+    _S.DELETED: frozenset(
+        {
+            _S.CREATED,
+            _S.RUNNING,
+            _S.OFFLINE,
+            _S.TRANSPORT_OFFLINE,
+            _S.CANCEL,
+            _S.BLOCKED,
+            _S.CREATED_BLOCKED,
+        }
+    ),
+}
+"""For each state, those that it may be reached from. The same state again is no change and no error."""
+
+GATES: dict[DeviceState, Gate] = {
+    _S.CREATED: Gate.OPEN,
+    _S.RUNNING: Gate.OPEN,
+    _S.QUIESCE: Gate.HELD,
+    _S.BLOCKED: Gate.HELD,
+    _S.CREATED_BLOCKED: Gate.HELD,
+    _S.OFFLINE: Gate.CLOSED,
+    _S.TRANSPORT_OFFLINE: Gate.CLOSED,
+    _S.CANCEL: Gate.CLOSED,
+    _S.DELETED: Gate.CLOSED,
+}
+
+
+class LogicalUnit:
+    """One logical unit of a target. The mid level makes it, and owns it until its last reference is gone.
+
+    Attributes:
+        address: Host, channel, target and LUN.
+        host: The host that it hangs on.
+        target: The target that it belongs to.
+        inquiry_data: Raw standard INQUIRY data; empty before the scan, or if it could not be read.
+        vpd_pages: Raw VPD pages by page code, as cached by the scan.
+        scsi_level: The kernel's numbering: 0 unknown, 3 SCSI-2, 4 and above SPC and later.
+        queue_depth: Most commands that the driver gets at once.
+        busy: Commands that the driver has now.
+        hostdata: For the driver.
+        names: Device nodes by upper-level driver, such as ``{"sg": "sg3", "sd": "sda"}``.
+        session: What tells this session of the device from another at the same address, where the
+            driver knows it; empty otherwise.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_references",
+        "address",
+        "blocked",
+        "busy",
+        "flags",
+        "gate",
+        "host",
+        "hostdata",
+        "inquiry_data",
+        "lun_in_cdb",
+        "max_queue_depth",
+        "names",
+        "queue",
+        "queue_depth",
+        "scsi_level",
+        "session",
+        "standard_inquiry",
+        "state",
+        "target",
+        "type",
+        "upper",
+        "vpd_pages",
+    )
+
+    def __init__(self, target: Target, lun: int) -> None:
+        host = target.host
+        self.host: Host = host
+        self.target = target
+        self.address = Address(host.host_no, target.channel, target.id, lun)
+        self.state = DeviceState.CREATED
+        self.gate = Gate.OPEN
+        self.queue_depth = self.max_queue_depth = host.cmd_per_lun or 1
+        self.busy = 0
+        self.blocked = False
+        self.queue: deque[Command] = deque()
+        self.lun_in_cdb = False
+        self.scsi_level = SCSI_UNKNOWN
+        self.flags = 0
+        self.inquiry_data = b""
+        self.standard_inquiry = _NO_INQUIRY
+        self.type: int = PeripheralDeviceType.UNKNOWN_OR_NO_DEVICE
+        self.vpd_pages: dict[int, bytes] = {}
+        self.hostdata: Any = None
+        self.names: dict[str, str] = {}
+        self.session = ""
+        self.upper: list[Any] = []
+        self._references = 1
+
+    def __repr__(self) -> str:
+        return f"<LogicalUnit {self.address} {self.vendor} {self.model} {self.state.value}>"
+
+    @property
+    def vendor(self) -> str:
+        """T10 vendor identification, without the padding."""
+        return self.standard_inquiry.vendor
+
+    @property
+    def model(self) -> str:
+        """Product identification, without the padding."""
+        return self.standard_inquiry.product
+
+    @property
+    def revision(self) -> str:
+        """Product revision level, without the padding."""
+        return self.standard_inquiry.revision
+
+    @property
+    def peripheral_qualifier(self) -> int:
+        """Peripheral qualifier, 0 to 7 (`midlayer.standards.spc.PeripheralQualifier`)."""
+        return self.standard_inquiry.peripheral_qualifier
+
+    @property
+    def removable(self) -> bool:
+        """The RMB bit of the INQUIRY data."""
+        return self.standard_inquiry.rmb
+
+    @property
+    def accessible(self) -> bool:
+        """True for qualifier 000b: upper-level drivers other than sg bind only to such a device."""
+        return self.peripheral_qualifier == PeripheralQualifier.CONNECTED
+
+    @property
+    def references(self) -> int:
+        """References now held; more than one means that somebody uses the device."""
+        return self._references
+
+    def set_inquiry(self, data: bytes) -> None:
+        """Take over standard INQUIRY data, and what follows from it (rules SC-7, SC-8)."""
+        inquiry = StandardInquiry.decode(data)
+        self.inquiry_data = data
+        self.standard_inquiry = inquiry
+        self.type = inquiry.peripheral_device_type
+        self.scsi_level = _scsi_level(data)
+        self.lun_in_cdb = (
+            SCSI_UNKNOWN != self.scsi_level <= SCSI_2 and not self.host.no_scsi2_lun_in_cdb
+        )
+
+    def set_state(self, state: DeviceState) -> None:
+        """Change state by the table.
+
+        Raises:
+            StateError: If the table does not have the change.
+        """
+        if state is self.state:
+            return
+        if self.state not in ALLOWED_FROM[state]:
+            raise StateError(f"{self.address}: no way from state {self.state.value} to {state.value}")
+        self.state = state
+        self.gate = GATES[state]
+
+    def get(self) -> LogicalUnit:
+        """Take a reference.
+
+        Raises:
+            DeviceGone: If removal has begun.
+        """
+        with self.host.lock:
+            if self.state in (DeviceState.CANCEL, DeviceState.DELETED):
+                raise DeviceGone(f"{self.address}: the device is being removed")
+            self._references += 1
+        return self
+
+    def put(self) -> None:
+        """Give a reference back; the device is freed with the last one."""
+        with self.host.lock:
+            if self._references <= 0:
+                raise StateError(f"{self.address}: put without get")
+            self._references -= 1
+            freed = self._references == 0
+        if freed:
+            self.target.device_freed(self)
+
+
+def _scsi_level(data: bytes) -> int:
+    if len(data) < 3:
+        return SCSI_UNKNOWN
+    level = data[2] & 0x0F
+    response_format = data[3] & 0x0F if len(data) > 3 else 0
+    return level + 1 if level >= 2 or (level == 1 and response_format == 1) else level
+
+
+_NO_INQUIRY = StandardInquiry(
+    peripheral_qualifier=PeripheralQualifier.CONNECTED,
+    peripheral_device_type=PeripheralDeviceType.UNKNOWN_OR_NO_DEVICE,
+)

@@ -1,0 +1,94 @@
+"""Devices that need special care at scan time (the kernel's ``scsi_devinfo``)."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+from typing import NamedTuple
+
+from midlayer.errors import InvalidRequest
+
+
+class Quirk(IntFlag):
+    """Flags of a device entry, with the kernel's bit numbers, so that ``dev_flags`` text carries over."""
+
+    NOLUN = 1 << 0
+    FORCELUN = 1 << 1
+    BORKEN = 1 << 2
+    KEY = 1 << 3
+    SINGLELUN = 1 << 4
+    NOTQ = 1 << 5
+    SPARSELUN = 1 << 6
+    MAX5LUN = 1 << 7
+    ISROM = 1 << 8
+    LARGELUN = 1 << 9
+    INQUIRY_36 = 1 << 10
+    IGN_MEDIA_CHANGE = 1 << 11
+    NOSTARTONADD = 1 << 12
+    NO_VPD_SIZE = 1 << 13
+    REPORTLUN2 = 1 << 17
+    NOREPORTLUN = 1 << 18
+    NOT_LOCKABLE = 1 << 19
+    NO_ULD_ATTACH = 1 << 20
+    SELECT_NO_ATN = 1 << 21
+    RETRY_HWERROR = 1 << 22
+    MAX_512 = 1 << 23
+    NO_DIF = 1 << 25
+    SKIP_VPD_PAGES = 1 << 26
+    TRY_VPD_PAGES = 1 << 28
+    NO_RSOC = 1 << 29
+    MAX_1024 = 1 << 30
+    UNMAP_LIMIT_WS = 1 << 31
+    RETRY_ITF = 1 << 32
+    RETRY_ASC_C1 = 1 << 33
+    SKIP_IO_HINTS = 1 << 34
+
+
+
+class QuirkEntry(NamedTuple):
+    """One entry: vendor exactly, model by its beginning; both without padding."""
+
+    vendor: str
+    model: str
+    flags: Quirk
+
+
+class QuirkTable:
+    """Entries in order; the first that matches gives the flags of a device (rule SC-30).
+
+    Args:
+        default: Flags of a device that no entry matches.
+    """
+
+    def __init__(self, default: Quirk = Quirk(0)) -> None:
+        self.default = default
+        self._entries: list[QuirkEntry] = []
+
+    def add(self, text: str) -> QuirkEntry:
+        """Add an entry written ``vendor:model:flags``, as for the kernel's ``dev_flags``.
+
+        Raises:
+            InvalidRequest: If a part is missing, too long, or a flag bit has no meaning.
+        """
+        parts = text.split(":")
+        if len(parts) != 3 or not parts[0]:
+            raise InvalidRequest(f"quirk {text!r}: write vendor:model:flags, such as Acme:RAID:0x240")
+        vendor, model, flags = parts
+        try:
+            bits = int(flags, 0)
+        except ValueError:
+            raise InvalidRequest(f"quirk {text!r}: flags {flags!r} is not a number") from None
+        undefined = bits & ~sum(Quirk)
+        if bits < 0 or undefined:
+            raise InvalidRequest(f"quirk {text!r}: flag bits {undefined:#x} have no meaning")
+        if len(vendor) > 8 or len(model) > 16:
+            raise InvalidRequest(f"quirk {text!r}: a vendor has at most 8 characters, a model at most 16")
+        entry = QuirkEntry(vendor.strip(), model.strip(), Quirk(bits))
+        self._entries.append(entry)
+        return entry
+
+    def lookup(self, vendor: str, model: str) -> Quirk:
+        """Return the flags for a device."""
+        for entry in self._entries:
+            if vendor.strip() == entry.vendor and model.strip().startswith(entry.model):
+                return entry.flags
+        return self.default

@@ -1,0 +1,288 @@
+"""Scanning: which logical units a host has. Comments name the rules (SC-…) of docs/scanning.md."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from midlayer.mid.command import HostByte, Result
+from midlayer.mid.dispatch import execute
+from midlayer.mid.logical_unit import SCSI_2, SCSI_3, SCSI_UNKNOWN, LogicalUnit
+from midlayer.mid.quirks import Quirk
+from midlayer.standards.sam import is_well_known_lun
+from midlayer.standards.sense import SenseKey
+from midlayer.standards.spc import (
+    Inquiry,
+    PeripheralDeviceType,
+    PeripheralQualifier,
+    ReportLuns,
+    StandardInquiry,
+    decode_lun_list,
+)
+
+if TYPE_CHECKING:
+    from midlayer.mid.subsystem import Subsystem
+    from midlayer.mid.target import Target
+
+_log = logging.getLogger("midlayer.scan")
+
+INQUIRY_TIMEOUT_S = 20.5
+REPORT_LUNS_TIMEOUT_S = 30.0
+FIRST_INQUIRY_BYTES = 36
+MAX_SEQUENTIAL_LUNS = 512
+FIRST_REPORT_LUNS_BYTES = (511 + 1) * 8
+CACHED_VPD_PAGES = (0x80, 0x83, 0x89, 0xB0, 0xB1, 0xB2, 0xB7)
+
+_Retry = Callable[[Result], bool]
+
+
+class Found(Enum):
+    """What a probe of one address found."""
+
+    NO_RESPONSE = auto()
+    """Nothing answers, or what does is unusable: the target is not there."""
+    TARGET_PRESENT = auto()
+    """The target answers, but has no logical unit at this LUN."""
+    LUN_PRESENT = auto()
+    """There is a device."""
+
+
+def scan_target(subsystem: Subsystem, target: Target, lun: int | None = None) -> None:
+    """Look at one LUN of a target, or at all. The caller holds the host's scan mutex."""
+    if target.id == target.host.this_id:  # SC-20
+        return
+    if lun is not None:
+        probe_and_add(subsystem, target, lun)
+        return
+    found, flags = probe_and_add(subsystem, target, 0)
+    if found is Found.NO_RESPONSE:  # SC-20
+        return
+    if flags & Quirk.NOLUN:  # SC-21
+        return
+    luns = None if _must_scan_sequentially(target, flags) else report_luns(subsystem, target)
+    if luns is None:
+        _scan_sequentially(subsystem, target, flags, found)
+    else:
+        _scan_reported(subsystem, target, luns)
+
+
+def probe_and_add(subsystem: Subsystem, target: Target, lun: int) -> tuple[Found, Quirk]:
+    """Probe one address and add the device that answers. The caller holds the scan mutex."""
+    existing = target.logical_units.get(lun)
+    if existing is not None:  # SC-1
+        return Found.LUN_PRESENT, Quirk(existing.flags)
+    device = subsystem.allocate_device(target, lun)
+    if device is None:  # SC-2
+        return Found.NO_RESPONSE, Quirk(0)
+    found = _judge(subsystem, device) if _probe(subsystem, device) else Found.NO_RESPONSE
+    if found is Found.LUN_PRESENT and not subsystem.install_device(device):  # SC-13
+        return Found.NO_RESPONSE, Quirk(device.flags)
+    if found is not Found.LUN_PRESENT:
+        subsystem.drop_device(device)
+    return found, Quirk(device.flags)
+
+
+def read_vpd_pages(device: LogicalUnit) -> dict[int, bytes]:
+    """Read the VPD pages that are worth keeping, if page 00h lists them (SC-14)."""
+    supported = _read_vpd_page(device, 0x00)
+    if supported is None:
+        return {}
+    pages = {0x00: supported}
+    for code in CACHED_VPD_PAGES:
+        if code in supported[4:]:
+            page = _read_vpd_page(device, code)
+            if page is not None:
+                pages[code] = page
+    return pages
+
+
+def read_inquiry(device: LogicalUnit) -> bytes | None:
+    """Read the standard INQUIRY data as a scan does, in one or two steps (SC-3 to SC-5)."""
+    first = _inquire(device, FIRST_INQUIRY_BYTES)
+    if first is None:
+        return None
+    flags = device.host.subsystem.quirks.lookup(*_names(first))
+    device.flags = flags
+    length = first[4] + 5 if len(first) > 4 else len(first)
+    if length > 255 or flags & Quirk.INQUIRY_36:
+        length = FIRST_INQUIRY_BYTES
+    if length <= FIRST_INQUIRY_BYTES:
+        return first[:length] if length >= 5 else first
+    second = _inquire(device, length)
+    if second is None:
+        _log.info("%s: the longer INQUIRY failed; consider the quirk INQUIRY_36 for this device", device.address)
+        second = _inquire(device, FIRST_INQUIRY_BYTES)
+    return second
+
+
+def report_luns(subsystem: Subsystem, target: Target) -> list[int] | None:
+    """Ask a target for its LUNs (SC-22); None if it will not say."""
+    device = target.logical_units.get(0)
+    temporary = device is None
+    if device is None:
+        device = subsystem.allocate_device(target, 0)
+        if device is None:
+            return None
+        device.scsi_level = target.scsi_level
+    try:
+        return _report_luns(device)
+    finally:
+        if temporary:  # SC-24
+            subsystem.drop_device(device)
+
+
+def _report_luns(device: LogicalUnit) -> list[int] | None:
+    length = FIRST_REPORT_LUNS_BYTES
+    while True:
+        buffer = bytearray(length)
+        cdb = ReportLuns(allocation_length=length).encode()
+        result = _try(device, cdb, buffer, REPORT_LUNS_TIMEOUT_S, _report_luns_retry)
+        if not result.ok or len(result.data) < 8:
+            return None
+        claimed = int.from_bytes(buffer[:4], "big") + 8
+        if claimed > length and length < 8 * 0x10000:
+            length = min(claimed, 8 * 0x10000)
+            continue
+        return list(decode_lun_list(bytes(result.data)))
+
+
+def _scan_reported(subsystem: Subsystem, target: Target, luns: Iterable[int]) -> None:
+    for lun in luns:  # SC-23
+        if lun >= target.host.max_lun and not is_well_known_lun(lun):
+            _log.warning(
+                "%d:%d:%d: lun%d has a LUN larger than allowed by the host adapter",
+                target.host.host_no, target.channel, target.id, lun,
+            )  # fmt: skip
+            continue
+        found, _ = probe_and_add(subsystem, target, lun)
+        if found is Found.NO_RESPONSE:
+            _log.warning(
+                "%d:%d:%d: Unexpected response from lun %d while scanning, scan aborted",
+                target.host.host_no, target.channel, target.id, lun,
+            )  # fmt: skip
+            return
+
+
+def _scan_sequentially(subsystem: Subsystem, target: Target, flags: Quirk, first: Found) -> None:
+    host = target.host  # SC-25
+    limit = min(MAX_SEQUENTIAL_LUNS, host.max_lun)
+    sparse = bool(flags & Quirk.SPARSELUN)
+    if flags & (Quirk.SPARSELUN | Quirk.FORCELUN):
+        limit = host.max_lun
+    elif first is not Found.LUN_PRESENT:
+        return
+    if flags & Quirk.MAX5LUN:
+        limit = min(5, limit)
+    elif target.scsi_level < SCSI_3 and not flags & Quirk.LARGELUN:
+        limit = min(8, limit)
+    else:
+        limit = min(256, limit)
+    for lun in range(1, limit):
+        found, _ = probe_and_add(subsystem, target, lun)
+        if found is not Found.LUN_PRESENT and not sparse:
+            return
+
+
+def _must_scan_sequentially(target: Target, flags: Quirk) -> bool:
+    level = target.scsi_level  # SC-21
+    if flags & Quirk.NOREPORTLUN or target.no_report_luns:
+        return True
+    if level < SCSI_2 and level != SCSI_UNKNOWN:
+        return True
+    return level < SCSI_3 and not (flags & Quirk.REPORTLUN2 and target.host.max_lun > 8)
+
+
+def _probe(subsystem: Subsystem, device: LogicalUnit) -> bool:
+    data = read_inquiry(device)
+    if data is None:
+        return False
+    if len(data) < FIRST_INQUIRY_BYTES:
+        _log.warning(
+            "%s: INQUIRY data of %d bytes, too short for vendor, product and revision", device.address, len(data)
+        )
+    device.set_inquiry(data)
+    device.target.scsi_level = device.scsi_level
+    return True
+
+
+def _judge(subsystem: Subsystem, device: LogicalUnit) -> Found:
+    """Decide by peripheral qualifier and type whether there is a device at all (SC-9 to SC-12)."""
+    qualifier = device.peripheral_qualifier
+    well_known = is_well_known_lun(device.address.lun)
+    no_type = device.type == PeripheralDeviceType.UNKNOWN_OR_NO_DEVICE
+    if qualifier == PeripheralQualifier.NOT_SUPPORTED:  # SC-9
+        _log.info("%s: peripheral qualifier 011b, no device added", device.address)
+        if device.address.lun == 0:
+            _log.info(
+                "%s: if its other LUNs are missing, try the quirk %s:%s:0x240",
+                device.address, device.vendor, device.model,
+            )  # fmt: skip
+        return Found.TARGET_PRESENT
+    not_accessible = qualifier == PeripheralQualifier.NOT_CONNECTED or device.target.pdt_1f_for_no_lun
+    if not_accessible and no_type and not well_known:  # SC-10
+        _log.info("%s: peripheral device type 1Fh, no device added", device.address)
+        return Found.TARGET_PRESENT
+    if well_known:  # SC-12
+        device.type = PeripheralDeviceType.WELL_KNOWN_LOGICAL_UNIT
+    return Found.LUN_PRESENT  # SC-11, SC-12
+
+
+def _inquire(device: LogicalUnit, length: int) -> bytes | None:
+    """Send one INQUIRY; up to three times if it comes back without an error and without data (SC-3)."""
+    for _ in range(3):
+        buffer = bytearray(length)
+        cdb = Inquiry(allocation_length=length).encode()
+        result = _try(device, cdb, buffer, INQUIRY_TIMEOUT_S, _inquiry_retry)
+        if not result.ok:
+            return None
+        if len(result.data):
+            return bytes(result.data)
+    _log.warning("%s: INQUIRY ended well three times, each time without data; no device added", device.address)
+    return None
+
+
+def _read_vpd_page(device: LogicalUnit, code: int) -> bytes | None:
+    length = 255
+    while True:
+        buffer = bytearray(length)
+        cdb = Inquiry(evpd=True, page_code=code, allocation_length=length).encode()
+        result = _try(device, cdb, buffer, INQUIRY_TIMEOUT_S, _inquiry_retry)
+        data = bytes(result.data)
+        if not result.ok or len(data) < 4 or data[1] != code:
+            return None
+        needed = int.from_bytes(data[2:4], "big") + 4
+        if needed <= length:
+            return data[:needed]
+        length = needed
+
+
+def _try(device: LogicalUnit, cdb: bytes, buffer: bytearray, timeout_s: float, retry: _Retry) -> Result:
+    """Run a command, and again, up to three times, for the failures that `retry` names."""
+    for _ in range(3):
+        result = execute(device, cdb, data_in=memoryview(buffer), timeout_s=timeout_s)
+        if result.ok or not retry(result):
+            return result
+    return execute(device, cdb, data_in=memoryview(buffer), timeout_s=timeout_s)
+
+
+def _is_unit_attention(result: Result, *codes: tuple[int, int]) -> bool:
+    sense = None if result.host_byte else result.sense
+    if sense is None or sense.key != SenseKey.UNIT_ATTENTION:
+        return False
+    return not codes or (sense.asc, sense.ascq) in codes
+
+
+def _inquiry_retry(result: Result) -> bool:
+    return _is_unit_attention(result, (0x28, 0x00), (0x29, 0x00))
+
+
+def _report_luns_retry(result: Result) -> bool:
+    failed_otherwise = bool(result.host_byte) and result.host_byte != HostByte.DID_NO_CONNECT
+    return _is_unit_attention(result) or failed_otherwise
+
+
+def _names(inquiry: bytes) -> tuple[str, str]:
+    decoded = StandardInquiry.decode(inquiry)
+    return decoded.vendor, decoded.product

@@ -1,0 +1,392 @@
+"""The subsystem: all hosts, and the upper-level drivers that hear of their devices.
+
+The kernel's functions are methods here, without the ``scsi_`` prefix: `host_alloc`, `add_host`,
+`scan_host`, `remove_host`, `add_device`, `remove_device`.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from midlayer.address import Address
+from midlayer.errors import DeviceExists, InvalidRequest, NoSuchDevice, NoSuchHost
+from midlayer.mid import scan
+from midlayer.mid.clock import Clock, SystemClock
+from midlayer.mid.dispatch import fail_queued, run_queues
+from midlayer.mid.events import UpperDriver
+from midlayer.mid.host import Host, HostState
+from midlayer.mid.host_template import HostTemplate
+from midlayer.mid.logical_unit import SCSI_3, DeviceState, LogicalUnit
+from midlayer.mid.quirks import Quirk, QuirkTable
+from midlayer.mid.target import Target
+
+_log = logging.getLogger("midlayer.subsystem")
+
+MAX_QUEUE_DEPTH = 4096
+
+
+class Subsystem:
+    """Hosts, targets and logical units, and who is told of them.
+
+    Args:
+        clock: Where time comes from; the machine's clock unless a test says otherwise.
+        first_host_no: Lowest number for hosts whose driver does not ask for a number.
+
+    Attributes:
+        quirks: Devices that need care at scan time.
+    """
+
+    def __init__(self, *, clock: Clock | None = None, first_host_no: int = 0) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.first_host_no = first_host_no
+        self.quirks = QuirkTable()
+        self._lock = threading.Lock()
+        self._hosts: dict[int, Host] = {}  # added hosts
+        self._numbers: set[int] = set()  # numbers of all hosts that are not freed
+        self._upper: list[UpperDriver] = []
+
+    # Upper-level drivers
+
+    def register_upper(self, driver: UpperDriver) -> None:
+        """Add an upper-level driver. It hears of the hosts and devices that are there already."""
+        with self._lock:
+            self._upper.append(driver)
+        for host in self.hosts():
+            with host.scan_mutex:
+                self._call(driver.host_added, host)
+                for device in host.devices():
+                    self._attach_to(driver, device, by_resync=False)
+
+    def upper_drivers(self) -> tuple[UpperDriver, ...]:
+        """Return the upper-level drivers, in the order of registration."""
+        return tuple(self._upper)
+
+    # Looking things up
+
+    def hosts(self) -> list[Host]:
+        """Return the hosts, in order of number."""
+        with self._lock:
+            return [self._hosts[number] for number in sorted(self._hosts)]
+
+    def host(self, host_no: int) -> Host:
+        """Return a host by its number.
+
+        Raises:
+            NoSuchHost: If there is none.
+        """
+        with self._lock:
+            host = self._hosts.get(host_no)
+        if host is None:
+            raise NoSuchHost(f"host {host_no}: there is no such host")
+        return host
+
+    def devices(self) -> list[LogicalUnit]:
+        """Return all devices, in order of address."""
+        return [device for host in self.hosts() for device in host.devices()]
+
+    def device(self, address: Address) -> LogicalUnit:
+        """Return the device at an address.
+
+        Raises:
+            NoSuchDevice: If nothing is attached there.
+        """
+        host = self._hosts.get(address.host)
+        target = host.targets.get((address.channel, address.target)) if host else None
+        device = target.logical_units.get(address.lun) if target else None
+        if device is None:
+            raise NoSuchDevice(f"{address}: no device is attached at this address")
+        return device
+
+    # Hosts
+
+    def host_alloc(self, template: HostTemplate, *, host_no: int | None = None) -> Host:
+        """Make a host, with one reference, that nobody sees before `add_host`.
+
+        Args:
+            template: The driver.
+            host_no: A number that the driver needs (the kernel's own); by default the lowest free one.
+
+        Raises:
+            DeviceExists: If the number is taken.
+        """
+        with self._lock:
+            if host_no is None:
+                host_no = self.first_host_no
+                while host_no in self._numbers:
+                    host_no += 1
+            elif host_no in self._numbers:
+                raise DeviceExists(f"host {host_no}: the number is taken")
+            self._numbers.add(host_no)
+        return Host(self, template, host_no)
+
+    def add_host(self, host: Host, *, by_resync: bool = False) -> None:
+        """Show a host to the upper-level drivers.
+
+        Raises:
+            InvalidRequest: If ``can_queue`` is not at least 1.
+        """
+        if host.can_queue < 1:
+            raise InvalidRequest(f"host {host.host_no} ({host.name}): can_queue is {host.can_queue}, at least 1")
+        host.cmd_per_lun = min(host.cmd_per_lun, host.can_queue)
+        with host.scan_mutex:
+            host.set_state(HostState.RUNNING)
+            with self._lock:
+                self._hosts[host.host_no] = host
+            for driver in self._upper:
+                self._call(driver.host_added, host, by_resync=by_resync)
+
+    def scan_host(
+        self, host: Host, channel: int | None = None, target: int | None = None, lun: int | None = None
+    ) -> None:
+        """Look for devices; None stands for all. Devices that vanished are not removed (rule SC-24).
+
+        Raises:
+            InvalidRequest: If a number is beyond what the host can address (rule SC-27).
+        """
+        limits = ((channel, host.max_channel + 1), (target, host.max_id), (lun, host.max_lun))
+        for (value, limit), what in zip(limits, ("channel", "target", "lun"), strict=True):
+            if value is not None and not 0 <= value < limit:
+                raise InvalidRequest(f"host {host.host_no}: {what} {value} is not below {limit}")
+        channels = range(host.max_channel + 1) if channel is None else (channel,)
+        ids = range(host.max_id) if target is None else (target,)
+        with host.scan_mutex, self.batch(host):
+            for each_channel in channels:
+                for each_id in ids:
+                    if host.state is not HostState.RUNNING:
+                        return
+                    with self._scanned_target(host, each_channel, each_id) as scanned:
+                        if scanned is not None:
+                            scan.scan_target(self, scanned, lun)
+
+    def remove_host(self, host: Host, *, by_resync: bool = False) -> None:
+        """Remove a host and its devices; the caller still has its reference to put."""
+        with host.scan_mutex:
+            if host.state in (HostState.DEL, HostState.CREATED):
+                return
+            with self.batch(host):
+                host.set_state(HostState.CANCEL)
+                for device in host.devices():
+                    self.remove_device(device, by_resync=by_resync)
+                host.set_state(HostState.DEL)
+                with self._lock:
+                    del self._hosts[host.host_no]
+                for driver in reversed(self._upper):
+                    self._call(driver.host_removed, host, by_resync=by_resync)
+
+    def host_freed(self, host: Host) -> None:
+        """The last reference of a host is gone; called by `Host.put`."""
+        with self._lock:
+            self._numbers.discard(host.host_no)
+        self._call(host.template.release, host)
+        host.hostdata = None
+
+    # Devices
+
+    def add_device(self, host: Host, channel: int, target: int, lun: int) -> LogicalUnit:
+        """Probe one address, and add the device that answers there.
+
+        Raises:
+            NoSuchDevice: If nothing answers, or what answers is no device.
+        """
+        self.scan_host(host, channel, target, lun)
+        return self.device(Address(host.host_no, channel, target, lun))
+
+    def add_reported_device(
+        self,
+        host: Host,
+        address: Address,
+        *,
+        inquiry: bytes,
+        vpd_pages: Mapping[int, bytes],
+        names: Mapping[str, str],
+        session: str,
+        by_resync: bool = False,
+    ) -> LogicalUnit | None:
+        """Add a device that the driver has probed already, with the data that its probe gave.
+
+        Returns:
+            The device, or None if the driver's `slave_alloc` or `slave_configure` refused it.
+
+        Raises:
+            DeviceExists: If the address is taken.
+        """
+        with (
+            host.scan_mutex,
+            self._scanned_target(host, address.channel, address.target) as target,
+        ):
+            if target is None:
+                return None
+            if address.lun in target.logical_units:
+                raise DeviceExists(f"{address}: the address is taken")
+            device = self.allocate_device(target, address.lun)
+            if device is None:
+                return None
+            device.set_inquiry(inquiry)
+            device.vpd_pages.update(vpd_pages)
+            device.names.update(names)
+            device.session = session
+            return device if self.install_device(device, probed=False, by_resync=by_resync) else None
+
+    def remove_device(self, device: LogicalUnit, *, by_resync: bool = False) -> None:
+        """Detach and remove a device: upper-level drivers first, then `slave_destroy`."""
+        with device.host.scan_mutex:
+            if device.state in (DeviceState.CANCEL, DeviceState.DELETED):
+                return
+            if device.state not in (DeviceState.BLOCKED, DeviceState.CREATED_BLOCKED):
+                device.set_state(DeviceState.CANCEL)
+            fail_queued(device)
+            for driver in reversed(device.upper):
+                self._call(driver.detach, device, by_resync=by_resync)
+            self._discard(device)
+
+    def set_device_state(self, device: LogicalUnit, state: DeviceState) -> None:
+        """Take a device offline, or back to running.
+
+        Raises:
+            StateError: If the state table does not have the change.
+        """
+        with device.host.scan_mutex:
+            before = device.state
+            if state in (DeviceState.RUNNING, DeviceState.OFFLINE):
+                device.host.template.user_state(device, state.value)
+            device.set_state(state)
+            if state is DeviceState.OFFLINE:
+                fail_queued(device)
+            else:
+                run_queues(device.host)
+            if device.state is not before:
+                self.report_change(device, {"state": state.value})
+
+    def report_change(self, device: LogicalUnit, changes: dict[str, str], *, by_resync: bool = False) -> None:
+        """Tell upper-level drivers what changed about a device."""
+        for driver in list(device.upper):
+            self._call(driver.changed, device, changes, by_resync=by_resync)
+
+    def adjust_queue_depth(self, device: LogicalUnit, depth: int) -> int:
+        """Set how many commands the driver gets at once for a device; 0 or less leaves it as it is.
+
+        Returns:
+            The depth that is now in force, at most the host's can_queue (rule QD-1).
+        """
+        if depth > 0:
+            with device.host.lock:
+                device.queue_depth = min(depth, device.host.can_queue, MAX_QUEUE_DEPTH)
+            run_queues(device.host)
+        return device.queue_depth
+
+    # For the scan
+
+    def allocate_device(self, target: Target, lun: int) -> LogicalUnit | None:
+        """Make a device that is not yet visible; None if the driver does not want one (rule SC-2)."""
+        device = LogicalUnit(target, lun)
+        target.host.hold()
+        if self._ask(target.host.template.slave_alloc, device):
+            device.set_state(DeviceState.DELETED)
+            device.put()
+            return None
+        return device
+
+    def install_device(
+        self, device: LogicalUnit, *, probed: bool = True, by_resync: bool = False
+    ) -> bool:
+        """Configure a device that answered and show it to the upper-level drivers.
+
+        Returns:
+            False if the driver refused it; it is gone then (rule SC-13).
+        """
+        if self._ask(device.host.template.slave_configure, device):
+            self.drop_device(device)
+            return False
+        if probed and device.scsi_level >= SCSI_3 and not Quirk(device.flags) & Quirk.SKIP_VPD_PAGES:
+            device.vpd_pages.update(scan.read_vpd_pages(device))  # SC-14
+        device.max_queue_depth = device.queue_depth
+        if device.state is DeviceState.CREATED:
+            device.set_state(DeviceState.RUNNING)
+        with device.host.lock:
+            device.target.logical_units[device.address.lun] = device
+        for driver in self._upper:
+            self._attach_to(driver, device, by_resync=by_resync)
+        return True
+
+    def drop_device(self, device: LogicalUnit) -> None:
+        """Forget a device that upper-level drivers never saw."""
+        self._discard(device)
+
+    @contextmanager
+    def batch(self, host: Host) -> Iterator[None]:
+        """Let upper-level drivers gather what happens inside."""
+        for driver in self._upper:
+            self._call(driver.scan_begins, host)
+        try:
+            yield
+        finally:
+            for driver in self._upper:
+                self._call(driver.scan_ends, host)
+
+    # Inside
+
+    def _discard(self, device: LogicalUnit) -> None:
+        device.set_state(DeviceState.DELETED)
+        self._call(device.host.template.slave_destroy, device)
+        target = device.target
+        with device.host.lock:
+            if target.logical_units.get(device.address.lun) is device:
+                del target.logical_units[device.address.lun]
+        self._reap(target)
+        device.put()
+
+    @contextmanager
+    def _scanned_target(self, host: Host, channel: int, target_id: int) -> Iterator[Target | None]:
+        """Give the target, made if need be; None if the driver does not want it scanned."""
+        target = host.targets.get((channel, target_id))
+        if target is None:
+            target = Target(host, channel, target_id)
+            if self._ask(host.template.target_alloc, target):
+                yield None
+                return
+            with host.lock:
+                host.targets[channel, target_id] = target
+        target.scans += 1
+        try:
+            yield target
+        finally:
+            target.scans -= 1
+            self._reap(target)
+
+    def _reap(self, target: Target) -> None:
+        key = (target.channel, target.id)
+        with target.host.lock:
+            unused = not target.logical_units and not target.scans
+            if not unused or target.host.targets.get(key) is not target:
+                return
+            del target.host.targets[key]
+        self._call(target.host.template.target_destroy, target)
+
+    def _attach_to(self, driver: UpperDriver, device: LogicalUnit, *, by_resync: bool) -> None:
+        try:
+            if driver.match(device):
+                device.upper.append(driver)
+                driver.attach(device, by_resync=by_resync)
+        except Exception:
+            _log.exception("%s: upper-level driver %s raised in attach", device.address, type(driver).__name__)
+
+    def _ask(self, callback: Callable[..., int], subject: object) -> int:
+        """Call a driver's callback that answers 0 or an errno; what it raises counts as an error."""
+        try:
+            return callback(subject)
+        except Exception:
+            _log.exception("%r: %s raised", subject, getattr(callback, "__qualname__", callback))
+            return errno.EIO
+
+    def _call(self, callback: Callable[..., object], *args: object, **options: object) -> None:
+        """Call somebody else's code; what it raises is logged, and stops nobody else."""
+        try:
+            callback(*args, **options)
+        except Exception:
+            _log.exception("%s raised", getattr(callback, "__qualname__", callback))
+
+

@@ -1,0 +1,1 @@
+"""What runs inside the guest. Collected on the host, executed there (see ``tests/kernel/conftest.py``)."""
