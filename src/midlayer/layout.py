@@ -18,7 +18,7 @@ that is shorter than the structure is legal in SCSI (an allocation length cuts i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import Any, ClassVar, Self, cast, dataclass_transform
 
@@ -143,85 +143,101 @@ def raw(byte: int, length: int) -> bytes:
     return cast(bytes, Field("raw", byte, length))
 
 
-_WORDS = {1: "B", 2: "H", 4: "I", 8: "Q"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """How one field is taken from, and put into, the values that `struct` unpacks."""
-
-    name: str
-    unit: int  # index into the unpacked tuple
-    shift: int
-    mask: int  # 0 for text and raw
-    field: Field
+_LETTERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A compiled table."""
+    """A compiled table: what `struct` unpacks is a tuple of units, and fields are parts of units."""
 
     packer: Struct
-    steps: tuple[_Step, ...]
-    blank: tuple[int | bytes, ...]  # one zero per unit
-    odd: tuple[tuple[int, int], ...]  # (unit, length) of numbers that struct has no letter for
+    blank: tuple[int | bytes, ...] = ()  # one zero per unit
+    odd: tuple[tuple[int, int], ...] = ()  # (unit, length) of numbers that struct has no letter for
+    numbers: tuple[tuple[str, int, int, int], ...] = ()  # (name, unit, shift, mask)
+    flags: tuple[tuple[str, int, int], ...] = ()  # (name, unit, mask)
+    texts: tuple[tuple[str, int, int], ...] = ()  # (name, unit, length)
+    raws: tuple[tuple[str, int], ...] = ()  # (name, unit)
+    strict: tuple[tuple[str, int, int, int, Field], ...] = ()  # (name, unit, shift, mask, field)
+    zero: Mapping[str, Any] = field(default_factory=dict)  # of every field that is no constant
+    limits: Mapping[str, int] = field(default_factory=dict)  # the least number that does not fit
 
 
-def _units(fields: Mapping[str, Field]) -> list[tuple[int, int]]:
+def _units(rows: Mapping[str, Field]) -> list[tuple[int, int]]:
     """Merge the byte ranges of fields that share bytes into disjoint (start, end) units."""
     units: list[tuple[int, int]] = []
-    for field in sorted(fields.values(), key=lambda one: (one.byte, one.end)):
-        if units and field.byte < units[-1][1]:
-            units[-1] = (units[-1][0], max(units[-1][1], field.end))
+    for row in sorted(rows.values(), key=lambda one: (one.byte, one.end)):
+        if units and row.byte < units[-1][1]:
+            units[-1] = (units[-1][0], max(units[-1][1], row.end))
         else:
-            units.append((field.byte, field.end))
+            units.append((row.byte, row.end))
     return units
 
 
-def _check(layout: str, fields: Mapping[str, Field], size: int) -> None:
-    """Raise LayoutError unless every field lies inside the structure and no two share a bit."""
+def _check(layout: str, rows: Mapping[str, Field], size: int) -> None:
+    """Raise LayoutError unless every row lies inside the structure and no two share a bit."""
     owner: dict[int, str] = {}
-    for name, field in fields.items():
-        if field.kind in ("uint", "flag") and not (1 <= field.length <= 8 and field.width > 0):
+    for name, row in rows.items():
+        if row.kind in ("uint", "flag") and not (1 <= row.length <= 8 and row.width > 0):
             raise LayoutError(f"{layout}.{name}: a number has 1 to 8 bytes, from a high bit to a low one")
-        if not (0 <= field.low <= 7 and 0 <= field.high <= 7):
+        if not (0 <= row.low <= 7 and 0 <= row.high <= 7):
             raise LayoutError(f"{layout}.{name}: bits are numbered 7 to 0")
-        if field.byte < 0 or field.length < 1 or field.end > size:
-            raise LayoutError(f"{layout}.{name}: bytes {field.byte}..{field.end - 1} not in 0..{size - 1}")
-        if field.const is not None and not 0 <= field.const < 1 << field.width:
-            raise LayoutError(f"{layout}.{name}: constant {field.const:#x} is outside {field.allowed}")
-        first = field.byte * 8 + 7 - field.high
-        for bit in range(first, field.end * 8 - field.low):
+        if row.byte < 0 or row.length < 1 or row.end > size:
+            raise LayoutError(f"{layout}.{name}: bytes {row.byte}..{row.end - 1} not in 0..{size - 1}")
+        if row.const is not None and not 0 <= row.const < 1 << row.width:
+            raise LayoutError(f"{layout}.{name}: constant {row.const:#x} is outside {row.allowed}")
+        first = row.byte * 8 + 7 - row.high
+        for bit in range(first, row.end * 8 - row.low):
             if bit in owner:
                 where = f"byte {bit // 8} bit {7 - bit % 8}"
                 raise LayoutError(f"{layout}.{name}: overlaps {owner[bit]} at {where}")
             owner[bit] = name
 
 
-def _compile(fields: Mapping[str, Field], size: int) -> _Plan:
-    """Turn a checked table into a struct format and the steps that go with it."""
-    spelled, at, units = [">"], 0, _units(fields)
-    odd, blank = [], []
-    index = {start: number for number, (start, _) in enumerate(units)}
-    texts = {field.byte for field in fields.values() if field.kind in ("text", "raw")}
-    for number, (start, end) in enumerate(units):
+def _format(units: list[tuple[int, int]], opaque: set[int], size: int) -> Struct:
+    """Spell the struct format: a letter or a string for every unit, pad bytes between them."""
+    spelled, at = [">"], 0
+    for start, end in units:
+        length = end - start
         spelled.append(f"{start - at}x" if start > at else "")
-        letter = _WORDS.get(end - start) if start not in texts else None
-        spelled.append(letter or f"{end - start}s")
-        if letter is None and start not in texts:
-            odd.append((number, end - start))
-        blank.append(bytes(end - start) if start in texts else 0)
+        spelled.append(f"{length}s" if start in opaque else _LETTERS.get(length, f"{length}s"))
         at = end
     spelled.append(f"{size - at}x" if size > at else "")
-    steps = []
-    for name, field in fields.items():
-        start, end = next(unit for unit in units if unit[0] <= field.byte < unit[1])
-        if field.kind in ("text", "raw"):
-            steps.append(_Step(name, index[start], 0, 0, field))
+    return Struct("".join(spelled))
+
+
+def _compile(rows: Mapping[str, Field], size: int) -> _Plan:
+    """Turn a checked table into a struct format and the parts that fields are of its units."""
+    units = _units(rows)
+    opaque = {row.byte for row in rows.values() if row.kind in {"text", "raw"}}
+    blank: list[int | bytes] = [bytes(end - start) if start in opaque else 0 for start, end in units]
+    numbers, flags, texts, raws, strict = [], [], [], [], []
+    for name, row in rows.items():
+        unit = next(index for index, (start, end) in enumerate(units) if start <= row.byte < end)
+        shift, mask = 8 * (units[unit][1] - row.end) + row.low, (1 << row.width) - 1
+        if row.kind == "text":
+            texts.append((name, unit, row.length))
+        elif row.kind == "raw":
+            raws.append((name, unit))
+        elif row.const is not None:
+            blank[unit] = cast(int, blank[unit]) | row.const << shift
+            strict += [(name, unit, shift, mask, row)] if row.strict else []
+        elif row.kind == "flag":
+            flags.append((name, unit, mask << shift))
         else:
-            shift = 8 * (end - field.end) + field.low
-            steps.append(_Step(name, index[start], shift, (1 << field.width) - 1, field))
-    return _Plan(Struct("".join(spelled)), tuple(steps), tuple(blank), tuple(odd))
+            numbers.append((name, unit, shift, mask))
+    lengths = [(index, end - start) for index, (start, end) in enumerate(units) if start not in opaque]
+    return _Plan(
+        packer=_format(units, opaque, size),
+        blank=tuple(blank),
+        odd=tuple((index, length) for index, length in lengths if length not in _LETTERS),
+        numbers=tuple(numbers),
+        flags=tuple(flags),
+        texts=tuple(texts),
+        raws=tuple(raws),
+        strict=tuple(strict),
+        zero={name: row.zero for name, row in rows.items() if row.const is None},
+        limits={name: mask + 1 for name, _, _, mask in numbers},
+    )
 
 
 class _Rows(dict[str, Any]):
@@ -262,38 +278,48 @@ class Layout(metaclass=_LayoutType):
     size: ClassVar[int] = 0
     struct: ClassVar[Struct] = Struct("")
     fields: ClassVar[Mapping[str, Field]] = {}
-    _plan: ClassVar[_Plan] = _Plan(Struct(""), (), (), ())
-    _zero: ClassVar[Mapping[str, Any]] = {}
+    _plan: ClassVar[_Plan] = _Plan(Struct(""))
 
     def __init_subclass__(cls, *, size: int | None = None, **options: Any) -> None:
         super().__init_subclass__(**options)
         own = {name: row for name, row in vars(cls).items() if isinstance(row, Field)}
+        parent = next(one for one in cls.__mro__[1:] if issubclass(one, Layout))
+        inherited = parent.fields
         for name, row in own.items():
-            if name in cls.fields or hasattr(Layout, name) or name == "decoded_length":
+            if name in inherited or hasattr(Layout, name) or name == "decoded_length":
                 raise LayoutError(f"{cls.__name__}.{name}: the name is taken")
             if row.const is None:
                 delattr(cls, name)
             else:
                 setattr(cls, name, row.const)
         cls.size = cls.size if size is None else size
-        cls.fields = {**cls.fields, **own}
+        cls.fields = {**inherited, **own}
         _check(cls.__name__, cls.fields, cls.size)
         cls._plan = _compile(cls.fields, cls.size)
         cls.struct = cls._plan.packer
-        cls._zero = {name: row.zero for name, row in cls.fields.items() if row.const is None}
 
     def __init__(self, **values: Any) -> None:
-        state = self.__dict__
-        state.update(self._zero)
+        state, plan = self.__dict__, self._plan
+        state.update(plan.zero)
         for name, value in values.items():
-            if name not in self._zero:
-                raise TypeError(f"{type(self).__name__}() has no field {name!r}")
-            try:
-                state[name] = self.fields[name].normal(value)
-            except ValueError:
-                where, allowed = f"{type(self).__name__}.{name}", self.fields[name].allowed
-                raise LayoutError(f"{where}: {value!r} does not fit; allowed: {allowed}") from None
+            limit = plan.limits.get(name)
+            if limit is not None and type(value) is int and 0 <= value < limit:
+                state[name] = value
+            else:
+                state[name] = self._normal(name, value)
         state["_decoded_length"] = self.size
+
+    @classmethod
+    def _normal(cls, name: str, value: Any) -> Any:
+        """Return a value in the form that is stored, or raise."""
+        if name not in cls._plan.zero:
+            raise TypeError(f"{cls.__name__}() has no field {name!r}")
+        row = cls.fields[name]
+        try:
+            return row.normal(value)
+        except ValueError:
+            where = f"{cls.__name__}.{name}"
+            raise LayoutError(f"{where}: {value!r} does not fit; allowed: {row.allowed}") from None
 
     @property
     def decoded_length(self) -> int:
@@ -315,14 +341,15 @@ class Layout(metaclass=_LayoutType):
         """Return the structure, `size` bytes; what no field covers is zero."""
         plan, state = self._plan, self.__dict__
         values: list[Any] = list(plan.blank)
-        for step in plan.steps:
-            if step.mask:
-                const = step.field.const
-                values[step.unit] |= (state[step.name] if const is None else const) << step.shift
-            elif step.field.kind == "text":
-                values[step.unit] = state[step.name].encode("ascii").ljust(step.field.length)
-            else:
-                values[step.unit] = state[step.name]
+        for name, unit, shift, _ in plan.numbers:
+            values[unit] |= state[name] << shift
+        for name, unit, mask in plan.flags:
+            if state[name]:
+                values[unit] |= mask
+        for name, unit, length in plan.texts:
+            values[unit] = state[name].encode("ascii").ljust(length)
+        for name, unit in plan.raws:
+            values[unit] = state[name]
         for unit, length in plan.odd:
             values[unit] = values[unit].to_bytes(length, "big")
         return plan.packer.pack(*values)
@@ -337,39 +364,39 @@ class Layout(metaclass=_LayoutType):
         Raises:
             DecodeError: a strict constant (an operation code, a page code) has another value.
         """
-        there = min(len(data), cls.size)
-        whole = bytes(data[: cls.size]).ljust(cls.size, b"\0")
-        values: list[Any] = list(cls._plan.packer.unpack(whole))
-        for unit, _ in cls._plan.odd:
+        plan, there = cls._plan, min(len(data), cls.size)
+        whole = data if there == cls.size else bytes(data).ljust(cls.size, b"\0")
+        values: list[Any] = list(plan.packer.unpack_from(whole))
+        for unit, _ in plan.odd:
             values[unit] = int.from_bytes(values[unit], "big")
+        for name, unit, shift, mask, row in plan.strict:
+            found = values[unit] >> shift & mask
+            if found != row.const and row.end <= there:
+                where = f"{cls.__name__}.{name} at byte {row.byte}"
+                raise DecodeError(f"{where}: {found:#04x}, expected {row.const:#04x}")
         self = cls.__new__(cls)
-        state = self.__dict__
-        for step in cls._plan.steps:
-            field = step.field
-            if field.const is not None:
-                cls._match(step, values, there)
-            elif not step.mask:
-                piece = values[step.unit]
-                state[step.name] = piece if field.kind == "raw" else inquiry_text(piece)
-            elif field.end > there:
-                state[step.name] = field.zero
-            else:
-                number = values[step.unit] >> step.shift & step.mask
-                state[step.name] = number if field.kind == "uint" else number == 1
-        state["_decoded_length"] = there
+        self._take(values, there)
         return self
 
-    @classmethod
-    def _match(cls, step: _Step, values: list[Any], there: int) -> None:
-        """Raise DecodeError if a strict constant is there with another value."""
-        found = values[step.unit] >> step.shift & step.mask
-        if step.field.strict and step.field.end <= there and found != step.field.const:
-            where = f"{cls.__name__}.{step.name} at byte {step.field.byte}"
-            raise DecodeError(f"{where}: {found:#04x}, expected {step.field.const:#04x}")
+    def _take(self, values: list[Any], there: int) -> None:
+        """Fill a new value from unpacked units of which the first `there` bytes are real."""
+        plan, state = self._plan, self.__dict__
+        for name, unit, shift, mask in plan.numbers:
+            state[name] = values[unit] >> shift & mask
+        for name, unit, mask in plan.flags:
+            state[name] = values[unit] & mask != 0
+        for name, unit, _ in plan.texts:
+            state[name] = inquiry_text(values[unit])
+        for name, unit in plan.raws:
+            state[name] = values[unit]
+        if there < self.size:
+            names = [row[0] for row in plan.numbers] + [row[0] for row in plan.flags]
+            state.update({name: plan.zero[name] for name in names if self.fields[name].end > there})
+        state["_decoded_length"] = there
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy in which the named fields have other values; raises as the constructor does."""
-        kept = {name: self.__dict__[name] for name in self._zero}
+        kept = {name: self.__dict__[name] for name in self._plan.zero}
         return type(self)(**{**kept, **changes})
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -381,12 +408,12 @@ class Layout(metaclass=_LayoutType):
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return all(self.__dict__[name] == other.__dict__[name] for name in self._zero)
+        return all(self.__dict__[name] == other.__dict__[name] for name in self._plan.zero)
 
     def __hash__(self) -> int:
-        return hash((type(self), *(self.__dict__[name] for name in self._zero)))
+        return hash((type(self), *(self.__dict__[name] for name in self._plan.zero)))
 
     def __repr__(self) -> str:
         state = self.__dict__
-        given = (f"{name}={state[name]!r}" for name, zero in self._zero.items() if state[name] != zero)
+        given = (f"{name}={state[name]!r}" for name, zero in self._plan.zero.items() if state[name] != zero)
         return f"{type(self).__name__}({', '.join(given)})"

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.tools
 Judge = Callable[..., str]
 HexFile = Callable[[bytes], str]
 
-# `sg_inq -H` and `sg_vpd -p di -H` of a scsi_debug disk, Linux 6.1.
+# sysfs attribute `inquiry` of a scsi_debug disk, Linux 6.1; the first 64 bytes.
 INQUIRY = bytes.fromhex(
     "00 00 07 02 5b 00 10 0a 4c 69 6e 75 78 20 20 20 73 63 73 69 5f 64 65 62 75 67 20 20 20 20 20 20"
     "30 31 39 31 32 30 32 31 30 35 32 30 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 c0 05 c0 06 00"

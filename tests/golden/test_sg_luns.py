@@ -33,5 +33,6 @@ def test_levels(judge: Judge, lun: str, ours: str, theirs: str) -> None:
     "lun", ["0005000000000000", "d2040b0300000000", "c101000000000000", "0b03000500070009"]
 )
 def test_integer_form(judge: Judge, lun: str) -> None:
-    printed = judge("sg_luns", f"--test={lun}", "--linux")
-    assert f"{lun_from_bytes(bytes.fromhex(lun)):x}" in printed.lower().replace("0x", "")
+    number = lun_from_bytes(bytes.fromhex(lun))
+    printed = judge("sg_luns", f"--test=L{number:#x}")
+    assert f"format:  {bytes.fromhex(lun).hex(' ')}" in printed
