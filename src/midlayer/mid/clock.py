@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-
 _log = logging.getLogger("midlayer.clock")
 _COMPACT_ABOVE = 1024
 

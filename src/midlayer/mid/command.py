@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from midlayer.errors import CommandError
+from midlayer.errors import CommandError, NodeError
 from midlayer.standards.opcodes import describe_cdb
 from midlayer.standards.sam import Status
 from midlayer.standards.sense import Sense
@@ -88,6 +88,7 @@ class Command:
         residual: Bytes of the buffer that were *not* transferred.
         retries: Tries after the first one.
         host_scribble: For the driver, as long as it has the command.
+        error: Why the driver could not even try, if a device node was at fault; `dispatch.run` raises it.
     """
 
     __slots__ = (
@@ -98,6 +99,7 @@ class Command:
         "deadline_s",
         "device",
         "duration_s",
+        "error",
         "host_byte",
         "host_scribble",
         "on_finished",
@@ -113,7 +115,10 @@ class Command:
         "waiter",
     )
 
-    def __init__(
+    started_s: float
+    duration_s: float
+
+    def __init__(  # noqa: PLR0917 (keywords would cost the fast path)
         self,
         device: LogicalUnit,
         cdb: bytes,
@@ -132,7 +137,7 @@ class Command:
         self.allowed = allowed
         self.passthrough = passthrough
         self.on_finished = on_finished
-        self.phase: int = _NEW
+        self.phase: Phase = _NEW
         self.status: int = _GOOD
         self.host_byte: int = _DID_OK
         self.sense_data = b""
@@ -140,6 +145,7 @@ class Command:
         self.retries = 0
         self.deadline_s: float | None = None
         self.timer: Timer | None = None
+        self.error: NodeError | None = None
         self.waiter: Callable[[], object] | None = None
 
     def __str__(self) -> str:

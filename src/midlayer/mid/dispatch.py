@@ -13,15 +13,22 @@ Phases of a command; only this module writes them::
 from __future__ import annotations
 
 import logging
+import math
 import threading
+from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
+from midlayer.errors import NodeError
 from midlayer.mid import error_handler
 from midlayer.mid.command import Buffer, Command, DriverByte, HostByte, Phase, Result
 from midlayer.mid.disposition import Disposition, decide, may_retry
 from midlayer.mid.host import Host
 from midlayer.mid.host_template import DEVICE_BUSY, TARGET_BUSY
 from midlayer.mid.logical_unit import Gate, LogicalUnit
+
+if TYPE_CHECKING:
+    from midlayer.mid.clock import Timer
 
 _log = logging.getLogger("midlayer.dispatch")
 
@@ -30,11 +37,11 @@ IDLE_RETRY_S = 0.003
 
 _QUEUED, _ISSUED, _RETURNED, _FINISHED = Phase.QUEUED, Phase.ISSUED, Phase.RETURNED, Phase.FINISHED
 _new_tuple = tuple.__new__
-_OPEN = Gate.OPEN
+_OPEN, _CLOSED = Gate.OPEN, Gate.CLOSED
 _DRIVER_OK, _DRIVER_SENSE = DriverByte.DRIVER_OK, DriverByte.DRIVER_SENSE
 
 
-def execute(
+def execute(  # noqa: PLR0917 (the scan and the passthrough call it by position)
     device: LogicalUnit,
     cdb: bytes,
     data_out: Buffer | None = None,
@@ -58,10 +65,16 @@ def execute(
 
 
 def run(command: Command) -> Result:
-    """Submit a command that has no `on_finished`, wait for its end and return its result."""
+    """Submit a command that has no `on_finished`, wait for its end and return its result.
+
+    Raises:
+        NodeError: If the driver could not use the device's node; see `HostTemplate.queuecommand`.
+    """
     submit(command)
     if command.phase is not _FINISHED:
         _wait(command)
+    if command.error is not None:
+        raise command.error
     sense_data = command.sense_data
     # Result(…) without the detour through the constructor that NamedTuple makes.
     return _new_tuple(
@@ -84,35 +97,41 @@ def submit(command: Command) -> None:
     """Send a command on its way; `command.on_finished` is called at its end, perhaps before this returns."""
     device = command.device
     host = device.host
-    if device.gate is not _OPEN and not _passes(device, command):
-        return
     if len(command.cdb) > host.max_cmd_len:
         _refuse(command, HostByte.DID_ABORT)
         return
     if device.lun_in_cdb:
         command.cdb = _with_lun_bits(command.cdb, device.address.lun)
     with host.lock:
-        if (
+        # The gate is looked at under the lock, so that `fail_queued` misses no command.
+        if device.gate is _OPEN and not (
             host.busy >= host.can_queue
             or device.busy >= device.queue_depth
             or device.queue
             or host.blocked
             or device.blocked
         ):
+            host.busy += 1
+            device.busy += 1
+            command.phase = _ISSUED
+        elif device.gate is not _CLOSED:
             command.phase = _QUEUED
             host.enqueue(command)
             return
-        host.busy += 1
-        device.busy += 1
-        command.phase = _ISSUED
+    if command.phase is not _ISSUED:
+        _refuse(command, HostByte.DID_NO_CONNECT)
+        return
     # `_issue`, spelled out
     monotonic, queuecommand = host.monotonic, host.queuecommand
     command.started_s = monotonic()
     try:
         busy = queuecommand(command, done)
-    except Exception:
-        _driver_raised(command, host)
+    except Exception as error:
+        _driver_raised(command, host, error)
         return
+    except BaseException as error:  # Ctrl-C in the driver must not cost the host a place in its queue
+        _driver_raised(command, host, error)
+        raise
     if command.phase is not _FINISHED:
         _after_issue(command, host, busy)
 
@@ -139,12 +158,13 @@ def done(command: Command) -> None:
         timer.cancel()
     if command.status or command.host_byte:
         _settle(command, host)
+        waiting = host.waiting  # it may have gone back to the queue
     else:  # `_finish`, spelled out
         command.phase = _FINISHED
         if command.waiter is not None:
             command.waiter()
         if command.on_finished is not None:
-            command.on_finished(command)
+            _call_on_finished(command, command.on_finished)
     if waiting:
         run_queues(host)
 
@@ -185,15 +205,21 @@ def _issue(command: Command, host: Host) -> None:
     command.started_s = host.monotonic()
     try:
         busy = host.queuecommand(command, done)
-    except Exception:
-        _driver_raised(command, host)
+    except Exception as error:
+        _driver_raised(command, host, error)
         return
+    except BaseException as error:
+        _driver_raised(command, host, error)
+        raise
     if command.phase is not _FINISHED:
         _after_issue(command, host, busy)
 
 
-def _driver_raised(command: Command, host: Host) -> None:
-    _log.exception("%s: driver %s raised in queuecommand", command, host.name)
+def _driver_raised(command: Command, host: Host, error: BaseException) -> None:
+    if isinstance(error, NodeError) and command.phase is _ISSUED:
+        command.error = error  # for the submitter, who may be in another thread
+    else:
+        _log.error("%s: driver %s raised in queuecommand", command, host.name, exc_info=error)
     if command.phase is _ISSUED:
         command.host_byte = HostByte.DID_ERROR
         command.residual = command.requested_bytes
@@ -211,17 +237,33 @@ def _after_issue(command: Command, host: Host, busy: int) -> None:
 def _arm(command: Command, host: Host) -> None:
     with host.lock:
         if command.phase is _ISSUED and command.timer is None:
-            command.timer = host.clock.call_later(command.timeout_s, partial(_timed_out, command))
+            expiry = _Expiry(command)
+            command.timer = expiry.timer = host.clock.call_later(command.timeout_s, expiry)
 
 
-def _timed_out(command: Command) -> None:
-    host = command.device.host
+class _Expiry:
+    """The end of a command's time, for one try: a timer that comes late must not end the next try."""
+
+    __slots__ = ("command", "timer")
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        self.timer: Timer | None = None
+
+    def __call__(self) -> None:
+        _timed_out(self.command, self)
+
+
+def _timed_out(command: Command, expiry: _Expiry) -> None:
+    device = command.device
+    host = device.host
     with host.lock:
-        if command.phase is not _ISSUED:
+        if command.phase is not _ISSUED or command.timer is not expiry.timer:
             return  # the driver was faster
         command.phase = _RETURNED
         host.busy -= 1
-        command.device.busy -= 1
+        device.busy -= 1
+        device.blocked = host.blocked = False
         command.timer = None
     command.duration_s = host.monotonic() - command.started_s
     error_handler.times_out(command)
@@ -240,37 +282,47 @@ def _take_back(command: Command, host: Host, busy: int) -> None:
         command.phase = _RETURNED
         host.busy -= 1
         device.busy -= 1
-    _requeue(command, host, whole_host=busy not in (DEVICE_BUSY, TARGET_BUSY))
+    command.duration_s = 0.0
+    if not _requeue(command, host, whole_host=busy not in (DEVICE_BUSY, TARGET_BUSY)):
+        # No answer of a device says why, so a host byte has to.
+        closed = device.gate is _CLOSED
+        _refuse(command, HostByte.DID_NO_CONNECT if closed else HostByte.DID_TIME_OUT)
     run_queues(host)
 
 
 def _settle(command: Command, host: Host) -> None:
     """Do what the disposition table says of a command that did not end in GOOD."""
-    disposition = decide(command)
-    if disposition is Disposition.ADD_TO_MLQUEUE:
-        _requeue(command, host, whole_host=False)
-    elif disposition is Disposition.NEEDS_RETRY and may_retry(command):
-        command.retries += 1
-        _requeue(command, host, whole_host=False, wait=False)
-    else:
-        if disposition is Disposition.FAILED:
-            error_handler.fails(command)
-        _finish(command)
-
-
-def _requeue(command: Command, host: Host, *, whole_host: bool, wait: bool = True) -> None:
-    """Put a command back at the head of its queue, unless its whole life is over."""
-    if command.deadline_s is None:
-        command.deadline_s = command.started_s + (command.allowed + 1) * command.timeout_s
-    if host.monotonic() >= command.deadline_s or command.device.gate is Gate.CLOSED:
+    if command.error is not None:  # another try would end the same way
         _finish(command)
         return
+    disposition = decide(command)
+    if disposition is Disposition.ADD_TO_MLQUEUE:
+        if _requeue(command, host, whole_host=False):
+            return
+    elif disposition is Disposition.NEEDS_RETRY and may_retry(command):
+        command.retries += 1
+        if _requeue(command, host, whole_host=False, wait=False):
+            return
+    elif disposition is Disposition.FAILED:
+        error_handler.fails(command)
+    _finish(command)
+
+
+def _requeue(command: Command, host: Host, *, whole_host: bool, wait: bool = True) -> bool:
+    """Put a command back at the head of its queue; False if its whole life is over, or its device gone."""
+    if command.deadline_s is None:
+        tries = command.allowed + 1 if command.allowed >= 0 else math.inf
+        command.deadline_s = command.started_s + tries * command.timeout_s
+    if host.monotonic() >= command.deadline_s:
+        return False
     device = command.device
     with host.lock:
+        if device.gate is _CLOSED:
+            return False
         command.phase = _QUEUED
         host.enqueue(command, first=True)
         if not wait:
-            return
+            return True
         if whole_host:
             host.blocked = True
         else:
@@ -278,6 +330,7 @@ def _requeue(command: Command, host: Host, *, whole_host: bool, wait: bool = Tru
         idle = (host.busy if whole_host else device.busy) == 0
     if idle:
         host.clock.call_later(IDLE_RETRY_S, partial(_unblock, device, host))
+    return True
 
 
 def _unblock(device: LogicalUnit, host: Host) -> None:
@@ -294,7 +347,15 @@ def _finish(command: Command) -> None:
         waiter()
     on_finished = command.on_finished
     if on_finished is not None:
+        _call_on_finished(command, on_finished)
+
+
+def _call_on_finished(command: Command, on_finished: Callable[[Command], None]) -> None:
+    """Call back; what it raises must not reach the driver, nor keep the queue from running."""
+    try:
         on_finished(command)
+    except Exception:
+        _log.exception("%s: on_finished raised", command)
 
 
 def _wait(command: Command) -> None:
@@ -305,19 +366,9 @@ def _wait(command: Command) -> None:
         lock.acquire()
 
 
-def _passes(device: LogicalUnit, command: Command) -> bool:
-    """Apply the gate of a device that is not simply running; see `logical_unit.Gate`."""
-    if device.gate is Gate.HELD:
-        with device.host.lock:
-            command.phase = _QUEUED
-            device.host.enqueue(command)
-        return False
-    _refuse(command, HostByte.DID_NO_CONNECT)
-    return False
-
-
 def _refuse(command: Command, host_byte: HostByte) -> None:
-    """End a command that never reaches the driver."""
+    """End a command that does not reach the driver, or not again."""
+    command.clear_answer()
     command.host_byte = host_byte
     command.residual = command.requested_bytes
     command.duration_s = 0.0

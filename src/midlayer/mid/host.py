@@ -13,6 +13,7 @@ from midlayer.mid.logical_unit import Gate
 
 if TYPE_CHECKING:
     from midlayer.mid.command import Command
+    from midlayer.mid.events import UpperDriver
     from midlayer.mid.host_template import HostTemplate
     from midlayer.mid.logical_unit import LogicalUnit
     from midlayer.mid.subsystem import Subsystem
@@ -36,7 +37,7 @@ _S = HostState
 ALLOWED_TO: dict[HostState, frozenset[HostState]] = {
     _S.CREATED: frozenset({_S.RUNNING, _S.CANCEL}),
     _S.RUNNING: frozenset({_S.RECOVERY, _S.CANCEL}),
-    _S.RECOVERY: frozenset({_S.RUNNING, _S.CANCEL, _S.CANCEL_RECOVERY}),
+    _S.RECOVERY: frozenset({_S.RUNNING, _S.CANCEL_RECOVERY}),
     _S.CANCEL: frozenset({_S.DEL, _S.CANCEL_RECOVERY}),
     _S.CANCEL_RECOVERY: frozenset({_S.CANCEL, _S.DEL_RECOVERY}),
     _S.DEL_RECOVERY: frozenset({_S.DEL}),
@@ -58,6 +59,7 @@ class Host:
             max_lun, emulated, no_scsi2_lun_in_cdb: Copies of the template's members, which a driver may
             change before `add_host`.
         busy: Commands that the driver has now.
+        upper: Upper-level drivers that have heard of the host, in order.
         unique_id: For the driver, to tell several hosts of one type apart.
         scan_mutex: Held while devices of the host are looked for, added or removed.
         lock: Guards the counters and queues; held for moments, never while a driver is called.
@@ -69,7 +71,7 @@ class Host:
         "emulated", "host_no", "hostdata", "lock", "max_channel", "max_cmd_len", "max_id", "max_lun",
         "max_sectors", "monotonic", "name", "no_scsi2_lun_in_cdb", "proc_name", "queuecommand", "runners",
         "scan_mutex", "session", "sg_tablesize", "state", "subsystem", "targets", "template", "this_id",
-        "unexpected_done", "unique_id", "waiting",
+        "unexpected_done", "unique_id", "upper", "waiting",
     )  # fmt: skip
 
     def __init__(self, subsystem: Subsystem, template: HostTemplate, host_no: int) -> None:
@@ -99,6 +101,7 @@ class Host:
         self.scan_mutex = threading.RLock()
         self.state = HostState.CREATED
         self.targets: dict[tuple[int, int], Target] = {}
+        self.upper: list[UpperDriver] = []
         self.busy = 0
         self.blocked = False
         self.waiting = 0

@@ -89,6 +89,9 @@ class HostTemplate:
     names_its_devices: bool = False
     """OPTIONAL. True if the driver fills in ``device.names`` itself, as for the kernel's own devices."""
 
+    scans_itself: bool = False
+    """OPTIONAL. True if only the driver can find devices, by `user_scan` (the kernel's own hosts)."""
+
     unchecked_isa_dma: bool = False
     """OPTIONAL. From the document; nothing depends on it in user space."""
 
@@ -105,6 +108,10 @@ class HostTemplate:
         Locks held: none.
         Returns: 0, after which `done(command)` must be called exactly once, from any thread, before
             this returns or later; or DEVICE_BUSY, TARGET_BUSY, HOST_BUSY, after which it must not.
+        Raises:
+            NodeError: If the device can not be reached from this process, for want of a node or a right,
+                before anything was sent. The submitter gets the error; any other is logged, and the
+                command ends with DID_ERROR.
         """
         raise NotImplementedError
 

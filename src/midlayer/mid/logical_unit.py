@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from midlayer.address import Address
 from midlayer.errors import DeviceGone, StateError
+from midlayer.mid.quirks import Quirk
 from midlayer.standards.spc import PeripheralDeviceType, PeripheralQualifier, StandardInquiry
 
 if TYPE_CHECKING:
@@ -138,8 +139,7 @@ class LogicalUnit:
         self.busy = 0
         self.blocked = False
         self.queue: deque[Command] = deque()
-        self.lun_in_cdb = False
-        self.scsi_level = SCSI_UNKNOWN
+        self.take_level(target.scsi_level)
         self.flags = 0
         self.inquiry_data = b""
         self.standard_inquiry = _NO_INQUIRY
@@ -176,8 +176,8 @@ class LogicalUnit:
 
     @property
     def removable(self) -> bool:
-        """The RMB bit of the INQUIRY data."""
-        return self.standard_inquiry.rmb
+        """The RMB bit of the INQUIRY data, or a quirk that says so."""
+        return self.standard_inquiry.rmb or bool(self.flags & Quirk.ISROM)
 
     @property
     def accessible(self) -> bool:
@@ -195,10 +195,12 @@ class LogicalUnit:
         self.inquiry_data = data
         self.standard_inquiry = inquiry
         self.type = inquiry.peripheral_device_type
-        self.scsi_level = _scsi_level(data)
-        self.lun_in_cdb = (
-            SCSI_UNKNOWN != self.scsi_level <= SCSI_2 and not self.host.no_scsi2_lun_in_cdb
-        )
+        self.take_level(_scsi_level(data))
+
+    def take_level(self, level: int) -> None:
+        """Set the SCSI level: of the target before the INQUIRY, the device's own after it (rule SC-8)."""
+        self.scsi_level = level
+        self.lun_in_cdb = SCSI_UNKNOWN != level <= SCSI_2 and not self.host.no_scsi2_lun_in_cdb
 
     def set_state(self, state: DeviceState) -> None:
         """Change state by the table.

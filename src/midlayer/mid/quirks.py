@@ -43,6 +43,8 @@ class Quirk(IntFlag):
     SKIP_IO_HINTS = 1 << 34
 
 
+_NONE = Quirk(0)
+
 
 class QuirkEntry(NamedTuple):
     """One entry: vendor exactly, model by its beginning; both without padding."""
@@ -59,7 +61,7 @@ class QuirkTable:
         default: Flags of a device that no entry matches.
     """
 
-    def __init__(self, default: Quirk = Quirk(0)) -> None:
+    def __init__(self, default: Quirk = _NONE) -> None:
         self.default = default
         self._entries: list[QuirkEntry] = []
 

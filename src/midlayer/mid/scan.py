@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from midlayer.mid.command import HostByte, Result
 from midlayer.mid.dispatch import execute
 from midlayer.mid.logical_unit import SCSI_2, SCSI_3, SCSI_UNKNOWN, LogicalUnit
 from midlayer.mid.quirks import Quirk
-from midlayer.standards.sam import is_well_known_lun
+from midlayer.standards.sam import Status, is_well_known_lun
 from midlayer.standards.sense import SenseKey
 from midlayer.standards.spc import (
     Inquiry,
@@ -23,7 +23,6 @@ from midlayer.standards.spc import (
 )
 
 if TYPE_CHECKING:
-    from midlayer.mid.subsystem import Subsystem
     from midlayer.mid.target import Target
 
 _log = logging.getLogger("midlayer.scan")
@@ -33,9 +32,24 @@ REPORT_LUNS_TIMEOUT_S = 30.0
 FIRST_INQUIRY_BYTES = 36
 MAX_SEQUENTIAL_LUNS = 512
 FIRST_REPORT_LUNS_BYTES = (511 + 1) * 8
+_MAX_ALLOCATION_LENGTH = 0xFFFF
+_SHY_OF_REPORT_LUNS = frozenset({PeripheralDeviceType.SIMPLIFIED_DIRECT_ACCESS, PeripheralDeviceType.CD_DVD})
 CACHED_VPD_PAGES = (0x80, 0x83, 0x89, 0xB0, 0xB1, 0xB2, 0xB7)
 
 _Retry = Callable[[Result], bool]
+
+
+class Adder(Protocol):
+    """Who makes devices and takes them in: the subsystem, or somebody who only wants to know."""
+
+    def allocate_device(self, target: Target, lun: int) -> LogicalUnit | None:
+        """Make a device that is not yet visible."""
+
+    def install_device(self, device: LogicalUnit) -> bool:
+        """Take a device in that answered; False if its driver refused it."""
+
+    def drop_device(self, device: LogicalUnit) -> None:
+        """Forget a device."""
 
 
 class Found(Enum):
@@ -49,38 +63,36 @@ class Found(Enum):
     """There is a device."""
 
 
-def scan_target(subsystem: Subsystem, target: Target, lun: int | None = None) -> None:
+def scan_target(adder: Adder, target: Target, lun: int | None = None) -> None:
     """Look at one LUN of a target, or at all. The caller holds the host's scan mutex."""
-    if target.id == target.host.this_id:  # SC-20
-        return
     if lun is not None:
-        probe_and_add(subsystem, target, lun)
+        probe_and_add(adder, target, lun)
         return
-    found, flags = probe_and_add(subsystem, target, 0)
+    found, flags = probe_and_add(adder, target, 0)
     if found is Found.NO_RESPONSE:  # SC-20
         return
     if flags & Quirk.NOLUN:  # SC-21
         return
-    luns = None if _must_scan_sequentially(target, flags) else report_luns(subsystem, target)
+    luns = None if _must_scan_sequentially(target, flags) else report_luns(adder, target)
     if luns is None:
-        _scan_sequentially(subsystem, target, flags, found)
+        _scan_sequentially(adder, target, flags)
     else:
-        _scan_reported(subsystem, target, luns)
+        _scan_reported(adder, target, luns)
 
 
-def probe_and_add(subsystem: Subsystem, target: Target, lun: int) -> tuple[Found, Quirk]:
+def probe_and_add(adder: Adder, target: Target, lun: int) -> tuple[Found, Quirk]:
     """Probe one address and add the device that answers. The caller holds the scan mutex."""
     existing = target.logical_units.get(lun)
     if existing is not None:  # SC-1
         return Found.LUN_PRESENT, Quirk(existing.flags)
-    device = subsystem.allocate_device(target, lun)
+    device = adder.allocate_device(target, lun)
     if device is None:  # SC-2
         return Found.NO_RESPONSE, Quirk(0)
-    found = _judge(subsystem, device) if _probe(subsystem, device) else Found.NO_RESPONSE
-    if found is Found.LUN_PRESENT and not subsystem.install_device(device):  # SC-13
+    found = _judge(device) if _probe(device) else Found.NO_RESPONSE
+    if found is Found.LUN_PRESENT and not adder.install_device(device):  # SC-13
         return Found.NO_RESPONSE, Quirk(device.flags)
     if found is not Found.LUN_PRESENT:
-        subsystem.drop_device(device)
+        adder.drop_device(device)
     return found, Quirk(device.flags)
 
 
@@ -112,28 +124,30 @@ def read_inquiry(device: LogicalUnit) -> bytes | None:
         return first[:length] if length >= 5 else first
     second = _inquire(device, length)
     if second is None:
-        _log.info("%s: the longer INQUIRY failed; consider the quirk INQUIRY_36 for this device", device.address)
+        _log.info(
+            "%s: the longer INQUIRY failed; consider the quirk INQUIRY_36 for this device", device.address
+        )
         second = _inquire(device, FIRST_INQUIRY_BYTES)
     return second
 
 
-def report_luns(subsystem: Subsystem, target: Target) -> list[int] | None:
+def report_luns(adder: Adder, target: Target) -> list[int] | None:
     """Ask a target for its LUNs (SC-22); None if it will not say."""
     device = target.logical_units.get(0)
     temporary = device is None
     if device is None:
-        device = subsystem.allocate_device(target, 0)
+        device = adder.allocate_device(target, 0)
         if device is None:
             return None
-        device.scsi_level = target.scsi_level
     try:
-        return _report_luns(device)
+        return ask_for_luns(device)
     finally:
         if temporary:  # SC-24
-            subsystem.drop_device(device)
+            adder.drop_device(device)
 
 
-def _report_luns(device: LogicalUnit) -> list[int] | None:
+def ask_for_luns(device: LogicalUnit) -> list[int] | None:
+    """Send REPORT LUNS to a device; None if it will not say."""
     length = FIRST_REPORT_LUNS_BYTES
     while True:
         buffer = bytearray(length)
@@ -148,15 +162,15 @@ def _report_luns(device: LogicalUnit) -> list[int] | None:
         return list(decode_lun_list(bytes(result.data)))
 
 
-def _scan_reported(subsystem: Subsystem, target: Target, luns: Iterable[int]) -> None:
+def _scan_reported(adder: Adder, target: Target, luns: Iterable[int]) -> None:
     for lun in luns:  # SC-23
-        if lun >= target.host.max_lun and not is_well_known_lun(lun):
+        if lun > target.host.max_lun:  # the kernel's comparison: LUN max_lun itself is probed
             _log.warning(
                 "%d:%d:%d: lun%d has a LUN larger than allowed by the host adapter",
                 target.host.host_no, target.channel, target.id, lun,
             )  # fmt: skip
             continue
-        found, _ = probe_and_add(subsystem, target, lun)
+        found, _ = probe_and_add(adder, target, lun)
         if found is Found.NO_RESPONSE:
             _log.warning(
                 "%d:%d:%d: Unexpected response from lun %d while scanning, scan aborted",
@@ -165,14 +179,12 @@ def _scan_reported(subsystem: Subsystem, target: Target, luns: Iterable[int]) ->
             return
 
 
-def _scan_sequentially(subsystem: Subsystem, target: Target, flags: Quirk, first: Found) -> None:
+def _scan_sequentially(adder: Adder, target: Target, flags: Quirk) -> None:
     host = target.host  # SC-25
     limit = min(MAX_SEQUENTIAL_LUNS, host.max_lun)
     sparse = bool(flags & Quirk.SPARSELUN)
     if flags & (Quirk.SPARSELUN | Quirk.FORCELUN):
         limit = host.max_lun
-    elif first is not Found.LUN_PRESENT:
-        return
     if flags & Quirk.MAX5LUN:
         limit = min(5, limit)
     elif target.scsi_level < SCSI_3 and not flags & Quirk.LARGELUN:
@@ -180,7 +192,7 @@ def _scan_sequentially(subsystem: Subsystem, target: Target, flags: Quirk, first
     else:
         limit = min(256, limit)
     for lun in range(1, limit):
-        found, _ = probe_and_add(subsystem, target, lun)
+        found, _ = probe_and_add(adder, target, lun)
         if found is not Found.LUN_PRESENT and not sparse:
             return
 
@@ -194,20 +206,22 @@ def _must_scan_sequentially(target: Target, flags: Quirk) -> bool:
     return level < SCSI_3 and not (flags & Quirk.REPORTLUN2 and target.host.max_lun > 8)
 
 
-def _probe(subsystem: Subsystem, device: LogicalUnit) -> bool:
+def _probe(device: LogicalUnit) -> bool:
     data = read_inquiry(device)
     if data is None:
         return False
     if len(data) < FIRST_INQUIRY_BYTES:
         _log.warning(
-            "%s: INQUIRY data of %d bytes, too short for vendor, product and revision", device.address, len(data)
+            "%s: INQUIRY data of %d bytes, too short for vendor, product and revision",
+            device.address,
+            len(data),
         )
     device.set_inquiry(data)
     device.target.scsi_level = device.scsi_level
     return True
 
 
-def _judge(subsystem: Subsystem, device: LogicalUnit) -> Found:
+def _judge(device: LogicalUnit) -> Found:
     """Decide by peripheral qualifier and type whether there is a device at all (SC-9 to SC-12)."""
     qualifier = device.peripheral_qualifier
     well_known = is_well_known_lun(device.address.lun)
@@ -226,6 +240,10 @@ def _judge(subsystem: Subsystem, device: LogicalUnit) -> Found:
         return Found.TARGET_PRESENT
     if well_known:  # SC-12
         device.type = PeripheralDeviceType.WELL_KNOWN_LOGICAL_UNIT
+    if device.flags & Quirk.ISROM:
+        device.type = PeripheralDeviceType.CD_DVD
+    if device.type in _SHY_OF_REPORT_LUNS and not device.flags & Quirk.REPORTLUN2:
+        device.flags |= Quirk.NOREPORTLUN
     return Found.LUN_PRESENT  # SC-11, SC-12
 
 
@@ -239,7 +257,9 @@ def _inquire(device: LogicalUnit, length: int) -> bytes | None:
             return None
         if len(result.data):
             return bytes(result.data)
-    _log.warning("%s: INQUIRY ended well three times, each time without data; no device added", device.address)
+    _log.warning(
+        "%s: INQUIRY ended well three times, each time without data; no device added", device.address
+    )
     return None
 
 
@@ -253,17 +273,22 @@ def _read_vpd_page(device: LogicalUnit, code: int) -> bytes | None:
         if not result.ok or len(data) < 4 or data[1] != code:
             return None
         needed = int.from_bytes(data[2:4], "big") + 4
-        if needed <= length:
+        if needed <= length or length == _MAX_ALLOCATION_LENGTH:
             return data[:needed]
-        length = needed
+        length = min(needed, _MAX_ALLOCATION_LENGTH)
 
 
 def _try(device: LogicalUnit, cdb: bytes, buffer: bytearray, timeout_s: float, retry: _Retry) -> Result:
     """Run a command, and again, up to three times, for the failures that `retry` names."""
+    timed_out = False
     for _ in range(3):
         result = execute(device, cdb, data_in=memoryview(buffer), timeout_s=timeout_s)
         if result.ok or not retry(result):
             return result
+        if result.host_byte == HostByte.DID_TIME_OUT and retry is _inquiry_retry:
+            if timed_out:
+                return result  # SC-3: one more try after a time-out, not three
+            timed_out = True
     return execute(device, cdb, data_in=memoryview(buffer), timeout_s=timeout_s)
 
 
@@ -275,12 +300,12 @@ def _is_unit_attention(result: Result, *codes: tuple[int, int]) -> bool:
 
 
 def _inquiry_retry(result: Result) -> bool:
-    return _is_unit_attention(result, (0x28, 0x00), (0x29, 0x00))
+    return result.host_byte == HostByte.DID_TIME_OUT or _is_unit_attention(result, (0x28, 0x00), (0x29, 0x00))
 
 
 def _report_luns_retry(result: Result) -> bool:
-    failed_otherwise = bool(result.host_byte) and result.host_byte != HostByte.DID_NO_CONNECT
-    return _is_unit_attention(result) or failed_otherwise
+    refused = not result.host_byte and result.status == Status.CHECK_CONDITION
+    return not refused or _is_unit_attention(result)
 
 
 def _names(inquiry: bytes) -> tuple[str, str]:

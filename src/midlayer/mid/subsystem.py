@@ -13,20 +13,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from midlayer.address import Address
-from midlayer.errors import DeviceExists, InvalidRequest, NoSuchDevice, NoSuchHost
+from midlayer.errors import DeviceExists, InvalidRequest, NoSuchDevice, NoSuchHost, StateError
 from midlayer.mid import scan
 from midlayer.mid.clock import Clock, SystemClock
 from midlayer.mid.dispatch import fail_queued, run_queues
 from midlayer.mid.events import UpperDriver
 from midlayer.mid.host import Host, HostState
 from midlayer.mid.host_template import HostTemplate
-from midlayer.mid.logical_unit import SCSI_3, DeviceState, LogicalUnit
+from midlayer.mid.logical_unit import SCSI_3, DeviceState, Gate, LogicalUnit
 from midlayer.mid.quirks import Quirk, QuirkTable
 from midlayer.mid.target import Target
 
 _log = logging.getLogger("midlayer.subsystem")
 
 MAX_QUEUE_DEPTH = 4096
+
+_REMOVAL = {HostState.RUNNING: HostState.CANCEL, HostState.RECOVERY: HostState.CANCEL_RECOVERY}
+_REMOVED = {HostState.CANCEL: HostState.DEL, HostState.CANCEL_RECOVERY: HostState.DEL_RECOVERY}
 
 
 class Subsystem:
@@ -46,7 +49,7 @@ class Subsystem:
         self.quirks = QuirkTable()
         self._lock = threading.Lock()
         self._hosts: dict[int, Host] = {}  # added hosts
-        self._numbers: set[int] = set()  # numbers of all hosts that are not freed
+        self._numbers: dict[int, Host] = {}  # all hosts that are not freed; of several, the last one
         self._upper: list[UpperDriver] = []
 
     # Upper-level drivers
@@ -57,6 +60,9 @@ class Subsystem:
             self._upper.append(driver)
         for host in self.hosts():
             with host.scan_mutex:
+                if driver in host.upper or host.state is HostState.DEL:
+                    continue  # it was added, or removed, just now
+                host.upper.append(driver)
                 self._call(driver.host_added, host)
                 for device in host.devices():
                     self._attach_to(driver, device, by_resync=False)
@@ -118,25 +124,32 @@ class Subsystem:
                 host_no = self.first_host_no
                 while host_no in self._numbers:
                     host_no += 1
-            elif host_no in self._numbers:
+            elif host_no in self._numbers and self._numbers[host_no].state is not HostState.DEL:
                 raise DeviceExists(f"host {host_no}: the number is taken")
-            self._numbers.add(host_no)
-        return Host(self, template, host_no)
+            # The kernel gives the number of a removed host anew, even if somebody here still refers to it.
+            host = self._numbers[host_no] = Host(self, template, host_no)
+        return host
 
     def add_host(self, host: Host, *, by_resync: bool = False) -> None:
         """Show a host to the upper-level drivers.
 
         Raises:
             InvalidRequest: If ``can_queue`` is not at least 1.
+            StateError: If the host was added before.
         """
+        if host.state is not HostState.CREATED:
+            raise StateError(f"host {host.host_no}: it was added before, and is {host.state.value} now")
         if host.can_queue < 1:
-            raise InvalidRequest(f"host {host.host_no} ({host.name}): can_queue is {host.can_queue}, at least 1")
+            raise InvalidRequest(
+                f"host {host.host_no} ({host.name}): can_queue is {host.can_queue}, at least 1"
+            )
         host.cmd_per_lun = min(host.cmd_per_lun, host.can_queue)
         with host.scan_mutex:
             host.set_state(HostState.RUNNING)
             with self._lock:
+                host.upper = list(self._upper)
                 self._hosts[host.host_no] = host
-            for driver in self._upper:
+            for driver in tuple(host.upper):
                 self._call(driver.host_added, host, by_resync=by_resync)
 
     def scan_host(
@@ -158,29 +171,32 @@ class Subsystem:
                 for each_id in ids:
                     if host.state is not HostState.RUNNING:
                         return
-                    with self._scanned_target(host, each_channel, each_id) as scanned:
+                    if each_id == host.this_id:  # SC-20
+                        continue
+                    with self.scanned_target(host, each_channel, each_id) as scanned:
                         if scanned is not None:
                             scan.scan_target(self, scanned, lun)
 
     def remove_host(self, host: Host, *, by_resync: bool = False) -> None:
         """Remove a host and its devices; the caller still has its reference to put."""
         with host.scan_mutex:
-            if host.state in (HostState.DEL, HostState.CREATED):
-                return
+            if host.state not in _REMOVAL:
+                return  # not added, or somebody removes it already
             with self.batch(host):
-                host.set_state(HostState.CANCEL)
+                host.set_state(_REMOVAL[host.state])
                 for device in host.devices():
                     self.remove_device(device, by_resync=by_resync)
-                host.set_state(HostState.DEL)
+                host.set_state(_REMOVED[host.state])
                 with self._lock:
                     del self._hosts[host.host_no]
-                for driver in reversed(self._upper):
+                for driver in reversed(host.upper):
                     self._call(driver.host_removed, host, by_resync=by_resync)
 
     def host_freed(self, host: Host) -> None:
         """The last reference of a host is gone; called by `Host.put`."""
         with self._lock:
-            self._numbers.discard(host.host_no)
+            if self._numbers.get(host.host_no) is host:
+                del self._numbers[host.host_no]
         self._call(host.template.release, host)
         host.hostdata = None
 
@@ -216,7 +232,7 @@ class Subsystem:
         """
         with (
             host.scan_mutex,
-            self._scanned_target(host, address.channel, address.target) as target,
+            self.scanned_target(host, address.channel, address.target) as target,
         ):
             if target is None:
                 return None
@@ -225,7 +241,8 @@ class Subsystem:
             device = self.allocate_device(target, address.lun)
             if device is None:
                 return None
-            device.set_inquiry(inquiry)
+            if inquiry:  # else nothing is known of it, and LogicalUnit says so
+                device.set_inquiry(inquiry)
             device.vpd_pages.update(vpd_pages)
             device.names.update(names)
             device.session = session
@@ -236,8 +253,9 @@ class Subsystem:
         with device.host.scan_mutex:
             if device.state in (DeviceState.CANCEL, DeviceState.DELETED):
                 return
-            if device.state not in (DeviceState.BLOCKED, DeviceState.CREATED_BLOCKED):
-                device.set_state(DeviceState.CANCEL)
+            blocked = device.state in (DeviceState.BLOCKED, DeviceState.CREATED_BLOCKED)
+            # The table has no way from blocked to cancel; straight to the end, or commands would be held.
+            device.set_state(DeviceState.DELETED if blocked else DeviceState.CANCEL)
             fail_queued(device)
             for driver in reversed(device.upper):
                 self._call(driver.detach, device, by_resync=by_resync)
@@ -254,7 +272,7 @@ class Subsystem:
             if state in (DeviceState.RUNNING, DeviceState.OFFLINE):
                 device.host.template.user_state(device, state.value)
             device.set_state(state)
-            if state is DeviceState.OFFLINE:
+            if device.gate is Gate.CLOSED:
                 fail_queued(device)
             else:
                 run_queues(device.host)
@@ -282,17 +300,20 @@ class Subsystem:
 
     def allocate_device(self, target: Target, lun: int) -> LogicalUnit | None:
         """Make a device that is not yet visible; None if the driver does not want one (rule SC-2)."""
+        if target.host.state is not HostState.RUNNING:
+            return None  # removed by a callback of the scan itself
         device = LogicalUnit(target, lun)
         target.host.hold()
-        if self._ask(target.host.template.slave_alloc, device):
+        refusal = self._ask(target.host.template.slave_alloc, device)
+        if refusal:
+            if refusal not in (errno.ENXIO, -errno.ENXIO):
+                _log.warning("%s: slave_alloc refused the device with %d", device.address, refusal)
             device.set_state(DeviceState.DELETED)
             device.put()
             return None
         return device
 
-    def install_device(
-        self, device: LogicalUnit, *, probed: bool = True, by_resync: bool = False
-    ) -> bool:
+    def install_device(self, device: LogicalUnit, *, probed: bool = True, by_resync: bool = False) -> bool:
         """Configure a device that answered and show it to the upper-level drivers.
 
         Returns:
@@ -308,7 +329,7 @@ class Subsystem:
             device.set_state(DeviceState.RUNNING)
         with device.host.lock:
             device.target.logical_units[device.address.lun] = device
-        for driver in self._upper:
+        for driver in tuple(device.host.upper):
             self._attach_to(driver, device, by_resync=by_resync)
         return True
 
@@ -319,12 +340,13 @@ class Subsystem:
     @contextmanager
     def batch(self, host: Host) -> Iterator[None]:
         """Let upper-level drivers gather what happens inside."""
-        for driver in self._upper:
+        drivers = tuple(host.upper)
+        for driver in drivers:
             self._call(driver.scan_begins, host)
         try:
             yield
         finally:
-            for driver in self._upper:
+            for driver in drivers:
                 self._call(driver.scan_ends, host)
 
     # Inside
@@ -340,7 +362,7 @@ class Subsystem:
         device.put()
 
     @contextmanager
-    def _scanned_target(self, host: Host, channel: int, target_id: int) -> Iterator[Target | None]:
+    def scanned_target(self, host: Host, channel: int, target_id: int) -> Iterator[Target | None]:
         """Give the target, made if need be; None if the driver does not want it scanned."""
         target = host.targets.get((channel, target_id))
         if target is None:
@@ -372,7 +394,9 @@ class Subsystem:
                 device.upper.append(driver)
                 driver.attach(device, by_resync=by_resync)
         except Exception:
-            _log.exception("%s: upper-level driver %s raised in attach", device.address, type(driver).__name__)
+            _log.exception("%s: upper driver %s raised in attach", device.address, type(driver).__name__)
+            if driver in device.upper:  # it is not bound, and will not be told to let go
+                device.upper.remove(driver)
 
     def _ask(self, callback: Callable[..., int], subject: object) -> int:
         """Call a driver's callback that answers 0 or an errno; what it raises counts as an error."""
@@ -388,5 +412,3 @@ class Subsystem:
             callback(*args, **options)
         except Exception:
             _log.exception("%s raised", getattr(callback, "__qualname__", callback))
-
-

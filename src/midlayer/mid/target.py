@@ -24,7 +24,17 @@ class Target:
         hostdata: For the driver.
     """
 
-    __slots__ = ("channel", "host", "hostdata", "id", "logical_units", "no_report_luns", "pdt_1f_for_no_lun", "scsi_level", "scans")
+    __slots__ = (
+        "channel",
+        "host",
+        "hostdata",
+        "id",
+        "logical_units",
+        "no_report_luns",
+        "pdt_1f_for_no_lun",
+        "scans",
+        "scsi_level",
+    )
 
     def __init__(self, host: Host, channel: int, target_id: int) -> None:
         self.host = host

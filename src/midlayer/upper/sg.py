@@ -59,6 +59,8 @@ def execute(
         if data_out is not None:
             raise UsageError("a command moves data one way: give data_out or data_in, not both")
         view = memoryview(data_in) if type(data_in) is bytearray else _writable(data_in)
+    elif type(data_out) is memoryview:
+        data_out = _as_bytes(data_out, "data_out")
     result = run(Command(device, cdb, data_out, view, timeout_s, 0, True))
     if len(result.sense_data) > max_sense:
         return result._replace(sense_data=result.sense_data[:max_sense])
@@ -68,11 +70,19 @@ def execute(
 def _writable(data_in: bytearray | memoryview | int) -> memoryview:
     if isinstance(data_in, int):
         if not 0 <= data_in < _MAX_TRANSFER_BYTES:
-            raise UsageError(f"data_in of {data_in} bytes: 0 to {_MAX_TRANSFER_BYTES - 1} can be moved at once")
+            raise UsageError(
+                f"data_in of {data_in} bytes: 0 to {_MAX_TRANSFER_BYTES - 1} can be moved at once"
+            )
         return memoryview(bytearray(data_in))
     view = data_in if isinstance(data_in, memoryview) else memoryview(data_in)
     if view.readonly:
         raise UsageError("data_in must be writable, such as a bytearray")
+    return _as_bytes(view, "data_in")
+
+
+def _as_bytes(view: memoryview, name: str) -> memoryview:
+    if not view.contiguous:
+        raise UsageError(f"{name} must be contiguous")
     return view if view.format == "B" and view.ndim == 1 else view.cast("B")
 
 

@@ -98,6 +98,16 @@ class ScsimonDriver(UpperDriver):
         return self._lists.event_count
 
     @property
+    def oldest_count(self) -> int:
+        """Count of the oldest event that is still kept."""
+        return self._log.oldest_count
+
+    @property
+    def path(self) -> str:
+        """Where the log is; ``memory`` for one that is not kept."""
+        return str(self._log.path or "memory")
+
+    @property
     def failure(self) -> str:
         """Why events are waiting in memory; empty if none are."""
         return self._failure

@@ -1,0 +1,22 @@
+"""Run every benchmark: ``python -m bench [NAME …]``."""
+
+from __future__ import annotations
+
+import sys
+
+from bench import commands, events, scale
+
+ALL = {"commands": commands.run, "events": events.run, "scale": scale.run}
+
+
+def main(names: list[str]) -> int:
+    """Run the benchmarks of these names, or all."""
+    for name in names or list(ALL):
+        print(f"-- {name}")
+        for text in ALL[name]():
+            print(text, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,97 @@
+"""The forms in which a user may name a device, parsed in one place.
+
+=========================  ==============================================================
+``2:0:1:0``                host, channel, target and LUN
+``/dev/sg3``, ``sg3``      an sg node; ``/dev/sda``, ``sda`` and the like stand for its device
+``virtual:disk?size=1G``   a virtual unit that lives as long as the command
+``iscsi://host/iqn/lun``   a LUN of an iSCSI target
+=========================  ==============================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+from midlayer.address import Address
+from midlayer.errors import DeviceUrlError
+
+_NODE = re.compile(r"(?:/dev/)?((?:sg\d+)|(?:sd[a-z]+)|(?:n?st\d+)|(?:sr\d+)|(?:ch\d+))", re.ASCII)
+
+
+class AddressForm(NamedTuple):
+    """A device by its address in the subsystem."""
+
+    address: Address
+
+
+class NodeForm(NamedTuple):
+    """A device by its node; `explicit` if the path was written out, so that it is the kernel's."""
+
+    name: str
+    explicit: bool
+    path: str
+
+
+class VirtualForm(NamedTuple):
+    """A virtual unit to be made; `options` are the keys of a unit in a configuration."""
+
+    options: Mapping[str, str]
+
+
+class IscsiForm(NamedTuple):
+    """A LUN of an iSCSI target."""
+
+    host: str
+    port: int
+    target_name: str
+    lun: int
+
+
+DeviceUrl = AddressForm | NodeForm | VirtualForm | IscsiForm
+
+FORMS = "write 2:0:1:0, /dev/sg3, sg3, virtual:disk?size=1G or iscsi://host/iqn/lun"
+
+
+def parse_device_url(text: str) -> DeviceUrl:
+    """Read a device in any of the known forms.
+
+    Raises:
+        DeviceUrlError: If `text` has none of them.
+    """
+    if text.startswith("virtual:"):
+        return _virtual(text)
+    if text.startswith("iscsi://"):
+        return _iscsi(text)
+    node = _NODE.fullmatch(text)
+    if node is not None:
+        explicit = text.startswith("/")
+        return NodeForm(node[1], explicit, text if explicit else f"/dev/{text}")
+    if text.startswith("/"):
+        return NodeForm(text.rsplit("/", 1)[1], True, text)
+    if text.count(":") == 3 and text.replace(":", "").isdigit():
+        return AddressForm(Address.parse(text))
+    raise DeviceUrlError(f"{text!r} does not name a device; {FORMS}")
+
+
+def _virtual(text: str) -> VirtualForm:
+    kind, _, query = text.removeprefix("virtual:").partition("?")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    except ValueError:
+        raise DeviceUrlError(f"{text!r}: write options as key=value, joined by &") from None
+    options = {"type": kind or "disk"} | dict(pairs)
+    return VirtualForm(options)
+
+
+def _iscsi(text: str) -> IscsiForm:
+    try:
+        parts = urlsplit(text)
+        target_name, _, lun = parts.path.lstrip("/").rpartition("/")
+        if not parts.hostname or not target_name:
+            raise ValueError
+        return IscsiForm(parts.hostname, parts.port or 3260, target_name, int(lun))
+    except ValueError:
+        raise DeviceUrlError(f"{text!r}: write iscsi://host[:port]/iqn/lun") from None

@@ -1,0 +1,265 @@
+"""Verbs that send a command to one device: inq, vpd, luns, readcap, turs, raw."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from midlayer.device import open_device
+from midlayer.device_url import AddressForm, IscsiForm, NodeForm, VirtualForm, parse_device_url
+from midlayer.errors import UsageError
+from midlayer.frontends.cli.client import Client, Executor, RemoteDevice
+from midlayer.frontends.cli.describe import describe_inquiry, describe_vpd_page
+from midlayer.frontends.cli.exit_status import MALFORMED, of_result
+from midlayer.frontends.cli.output import clean, hex_dump, print_json
+from midlayer.frontends.config import default_socket
+from midlayer.mid.command import Result
+from midlayer.quantities import format_size
+from midlayer.standards.sam import LunAddress, lun_to_bytes
+from midlayer.standards.sbc import ReadCapacity10, ReadCapacity10Data, ReadCapacity16, ReadCapacity16Data
+from midlayer.standards.sense import SenseKey
+from midlayer.standards.spc import Inquiry, ReportLuns, StandardInquiry, TestUnitReady, decode_lun_list
+
+_NEEDS_READ_CAPACITY_16 = 0xFFFFFFFF
+
+
+def find(options: argparse.Namespace) -> Executor:
+    """Return the device that the user named.
+
+    A path and a virtual: unit are opened here. An address or a bare node name belongs to the daemon,
+    or, where none runs, to the kernel.
+    """
+    form = parse_device_url(options.device)
+    remote = isinstance(form, AddressForm) or (isinstance(form, NodeForm) and not form.explicit)
+    assert isinstance(form, AddressForm | NodeForm | VirtualForm | IscsiForm)
+    socket = options.socket or default_socket()
+    if remote and (options.socket is not None or socket.exists()):
+        return RemoteDevice(Client(socket), options.device)
+    return open_device(options.device)
+
+
+def inq(options: argparse.Namespace) -> int:
+    """Print standard INQUIRY data."""
+    with closing(find(options)) as device:
+        result = _inquiry(device, Inquiry(allocation_length=36), 36)
+        length = min(result.data[4] + 5, 255) if len(result.data) > 4 else 36
+        if length > 36:
+            result = _inquiry(device, Inquiry(allocation_length=length), length)
+    data = bytes(result.data)
+    inquiry = StandardInquiry.decode(data)
+    described = describe_inquiry(inquiry, data)
+    if options.json:
+        print_json(described)
+        return 0
+    _print_fields(described)
+    return 0
+
+
+def vpd(options: argparse.Namespace) -> int:
+    """Print VPD pages."""
+    with closing(find(options)) as device:
+        if options.page is not None:
+            pages = [_vpd_page(device, options.page)]
+        else:
+            listed = _vpd_page(device, 0x00)
+            pages = [listed, *(_vpd_page(device, code) for code in listed[4:] if code)]
+    described = [describe_vpd_page(page) for page in pages]
+    if options.json:
+        print_json({"items": described})
+        return 0
+    for number, page in enumerate(described):
+        if number:
+            print()
+        print(f"VPD page {page.pop('page')}: {page.pop('name')}")
+        _print_fields(page, indent="  ")
+    return 0
+
+
+def luns(options: argparse.Namespace) -> int:
+    """Print the LUNs that a target reports."""
+    length = 8 + 8 * 512
+    with closing(find(options)) as device:
+        while True:
+            cdb = ReportLuns(allocation_length=length).encode()
+            result = device.execute(cdb, data_in=length).raise_for_status()
+            found = decode_lun_list(bytes(result.data))
+            if found.complete or length >= 8 + 8 * 0x10000:
+                break
+            length = 8 + 8 * found.claimed
+    items = [{"lun": lun, "bytes": lun_to_bytes(lun).hex(), "meaning": str(LunAddress.from_int(lun))} for lun in found]
+    if options.json:
+        print_json({"items": items})
+        return 0
+    print(f"{len(items)} LUN{'' if len(items) == 1 else 's'}")
+    for item in items:
+        print(f"  {item['bytes']}  {item['lun']:<6}  {item['meaning']}")
+    return 0
+
+
+def readcap(options: argparse.Namespace) -> int:
+    """Print the capacity of a device."""
+    with closing(find(options)) as device:
+        described = _read_capacity(device)
+    if options.json:
+        print_json(described)
+        return 0
+    blocks, block_size = described["blocks"], described["block_size"]
+    print(f"{blocks} blocks of {block_size} bytes: {blocks * block_size} bytes, {format_size(blocks * block_size)}")
+    print(f"last logical block address: {blocks - 1} ({blocks - 1:#x})")
+    if described["thin"] is not None:
+        print(f"thin provisioning: {'yes' if described['thin'] else 'no'}")
+        print(f"logical blocks in a physical block: {described['logical_per_physical']}")
+    return 0
+
+
+def turs(options: argparse.Namespace) -> int:
+    """Send TEST UNIT READY, once or many times."""
+    cdb = TestUnitReady().encode()
+    failed: Result | None = None
+    failures = 0
+    with closing(find(options)) as device:
+        begin = time.monotonic()
+        for _ in range(options.num):
+            result = device.execute(cdb)
+            if not result.ok:
+                failed, failures = result, failures + 1
+        elapsed = time.monotonic() - begin
+    if options.json:
+        rate = options.num / elapsed if elapsed else 0.0
+        print_json({"commands": options.num, "failures": failures, "seconds": elapsed, "per_second": rate})
+    else:
+        if failed is not None:
+            print(f"{failures} of {options.num} failed; last: {failed}" if options.num > 1 else str(failed))
+        elif options.num == 1:
+            print("ready")
+        if options.time and elapsed:
+            print(f"{options.num} commands in {elapsed:.6f} s, {options.num / elapsed:.0f} a second")
+    return 0 if failed is None else of_result(failed)
+
+
+def raw(options: argparse.Namespace) -> int:
+    """Send any command."""
+    try:
+        cdb = bytes.fromhex("".join(byte.zfill(2) if len(byte) == 1 else byte for byte in options.cdb))
+    except ValueError:
+        raise UsageError(f"raw: {' '.join(options.cdb)!r} is not a CDB in hexadecimal") from None
+    data_out = _data_out(options)
+    if data_out is not None and options.request is not None:
+        raise UsageError("raw: a command moves data one way: give --request or --send, not both")
+    with closing(find(options)) as device:
+        result = device.execute(cdb, data_out=data_out, data_in=options.request, timeout_s=options.timeout)
+    if options.outfile is not None:
+        options.outfile.write_bytes(result.data)
+    if options.json:
+        print_json(_result_json(result))
+    else:
+        _print_result(result, show_data=options.outfile is None)
+    return of_result(result)
+
+
+def _data_out(options: argparse.Namespace) -> bytes | None:
+    if options.infile is None:
+        return bytes(options.send) if options.send is not None else None
+    try:
+        data = sys.stdin.buffer.read() if options.infile == Path("-") else options.infile.read_bytes()
+    except OSError as error:
+        raise UsageError(f"raw: {options.infile}: {error.strerror}") from None
+    if options.send is not None and len(data) < options.send:
+        raise UsageError(f"raw: {options.infile} has {len(data)} bytes, --send asks for {options.send}")
+    return data if options.send is None else data[: options.send]
+
+
+def _result_json(result: Result) -> dict[str, Any]:
+    sense = result.sense
+    return {
+        "address": str(result.address),
+        "cdb": result.cdb.hex(),
+        "status": int(result.status),
+        "host_byte": int(result.host_byte),
+        "driver_byte": int(result.driver_byte),
+        "outcome": result.outcome,
+        "sense": result.sense_data.hex(),
+        "sense_text": str(sense) if sense is not None else "",
+        "residual": result.residual,
+        "duration_s": result.duration_s,
+        "data": bytes(result.data).hex(),
+    }
+
+
+def _print_result(result: Result, *, show_data: bool) -> None:
+    print(clean(str(result)))
+    if result.sense_data:
+        print(f"sense: {result.sense_data.hex(' ')}")
+    if len(result.data) and show_data:
+        print(hex_dump(result.data))
+    if result.residual:
+        print(f"residual: {result.residual} bytes were not transferred")
+
+
+def _inquiry(device: Executor, cdb: Inquiry, length: int) -> Result:
+    return device.execute(cdb.encode(), data_in=length).raise_for_status()
+
+
+def _vpd_page(device: Executor, code: int) -> bytes:
+    length = 252
+    while True:
+        data = bytes(_inquiry(device, Inquiry(evpd=True, page_code=code, allocation_length=length), length).data)
+        if len(data) < 4 or data[1] != code:
+            raise _malformed(f"VPD page {code:02x}h: the device answered with {data[:4].hex(' ') or 'nothing'}")
+        needed = int.from_bytes(data[2:4], "big") + 4
+        if needed <= length:
+            return data[:needed]
+        length = needed
+
+
+def _malformed(text: str) -> Exception:
+    from midlayer.errors import DaemonError
+
+    return DaemonError(text, exit_status=MALFORMED)
+
+
+def _read_capacity(device: Executor) -> dict[str, Any]:
+    result = device.execute(ReadCapacity16(allocation_length=32).encode(), data_in=32)
+    if result.ok and len(result.data) >= 12:
+        long = ReadCapacity16Data.decode(bytes(result.data))
+        return {
+            "blocks": long.returned_logical_block_address + 1,
+            "block_size": long.block_length_in_bytes,
+            "thin": long.lbpme,
+            "logical_per_physical": 1 << long.logical_blocks_per_physical_block_exponent,
+        }
+    sense = result.sense
+    if not result.ok and (sense is None or sense.key not in (SenseKey.ILLEGAL_REQUEST, SenseKey.UNIT_ATTENTION)):
+        result.raise_for_status()
+    result = device.execute(ReadCapacity10().encode(), data_in=8).raise_for_status()
+    short = ReadCapacity10Data.decode(bytes(result.data))
+    if short.returned_logical_block_address == _NEEDS_READ_CAPACITY_16:
+        raise _malformed("the device is too big for READ CAPACITY(10) and refuses READ CAPACITY(16)")
+    return {
+        "blocks": short.returned_logical_block_address + 1,
+        "block_size": short.block_length_in_bytes,
+        "thin": None,
+        "logical_per_physical": None,
+    }
+
+
+def _print_fields(fields: dict[str, Any], indent: str = "") -> None:
+    for key, value in fields.items():
+        if isinstance(value, list):
+            print(f"{indent}{key.replace('_', ' ')}:")
+            for item in value:
+                print(f"{indent}  {clean(_inline(item))}")
+        else:
+            print(f"{indent}{key.replace('_', ' ')}: {clean(_inline(value))}")
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_inline(item)}" for key, item in value.items() if item != "")
+    return str(value)

@@ -1,0 +1,173 @@
+"""The ``midlayer`` command: what it takes, and where each verb is done.
+
+Only the verb that was asked for is imported, so that the command starts quickly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from midlayer.errors import CommandError, MidlayerError, UsageError
+from midlayer.version import VERSION
+
+_DEVICE_HELP = "2:0:1:0, sg3, /dev/sg3, or virtual:disk?size=1G"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Exits with status 1 for a mistake on the command line, as sg3_utils do."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(1, f"{self.prog}: {message}\nTry: {self.prog} --help\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb and return its exit status."""
+    options = parser().parse_args(arguments)
+    if not hasattr(options, "verb"):
+        parser().print_help()
+        return 1
+    module, function = options.verb
+    try:
+        verb = getattr(importlib.import_module(f"midlayer.frontends.cli.{module}"), function)
+        return int(verb(options))
+    except CommandError as error:
+        from midlayer.frontends.cli.exit_status import of_result
+
+        print(f"midlayer: {error}", file=sys.stderr)
+        return of_result(error.result)
+    except MidlayerError as error:
+        from midlayer.frontends.cli.exit_status import of_error
+
+        print(f"midlayer: {error}", file=sys.stderr)
+        return of_error(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has enough; Python must not complain about it at the end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    root = _Parser(
+        prog="midlayer",
+        description="The Linux SCSI subsystem in user space: attach, log and pass through.",
+        epilog="Exit statuses are those of sg3_utils(8).",
+    )
+    root.add_argument("--version", action="version", version=f"midlayer {VERSION}")
+    verbs = root.add_subparsers(title="verbs", metavar="VERB", parser_class=_Parser)
+    _add_up(verbs)
+    _add_lists(verbs)
+    _add_management(verbs)
+    _add_commands(verbs)
+    return root
+
+
+Verbs = argparse._SubParsersAction  # the only name that argparse has for it
+
+
+def _verb(
+    verbs: Verbs[_Parser], name: str, module: str, function: str, summary: str, *, remote: bool = True
+) -> _Parser:
+    verb = verbs.add_parser(name, help=summary, description=summary)
+    verb.set_defaults(verb=(module, function))
+    if remote:
+        verb.add_argument("--json", action="store_true", help="print JSON, as docs/json.md describes it")
+        verb.add_argument("--socket", type=Path, metavar="PATH", help="the daemon's socket")
+    return verb
+
+
+def _add_up(verbs: Verbs[_Parser]) -> None:
+    up = _verb(verbs, "up", "up", "up", "run the subsystem in the foreground", remote=False)
+    up.add_argument("--config", type=Path, metavar="FILE", help="TOML; without it, the kernel's hosts alone")
+    up.add_argument("--state", type=Path, metavar="DIR", help="directory of the event log")
+    up.add_argument("--socket", type=Path, metavar="PATH", help="the Unix socket to serve on")
+    up.add_argument("--listen", metavar="ADDRESS:PORT", help="serve on TCP as well; there is no authentication")
+    up.add_argument("--show", action="store_true", help="begin by plugging a unit, asking it and unplugging it")
+    up.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _add_lists(verbs: Verbs[_Parser]) -> None:
+    for name, summary in (
+        ("attached", "list the devices that are there"),
+        ("detached", "list the devices that went, latest first"),
+        ("hosts", "list the hosts, those without devices included"),
+    ):
+        verb = _verb(verbs, name, "lists", name, summary)
+        verb.add_argument("--offset", type=_natural, default=0, metavar="N", help="begin with element N, from 0")
+        verb.add_argument("--limit", type=_natural, metavar="N", help="at most N elements")
+    events = _verb(verbs, "events", "lists", "events", "print events, and follow them as they come")
+    events.add_argument("--since", type=_natural, metavar="N", help="only events after event count N")
+    events.add_argument("--follow", action="store_true", help="go on with events as they come")
+    _verb(verbs, "status", "lists", "status", "say how the daemon is")
+
+
+def _add_management(verbs: Verbs[_Parser]) -> None:
+    plug = _verb(verbs, "plug", "manage", "plug", "connect a virtual unit, or have the kernel look at an address")
+    plug.add_argument("device", nargs="?", metavar="DEVICE", help="virtual:disk?size=1G&serial=X, or 2:0:1:0")
+    plug.add_argument("--host", type=_natural, metavar="N", help="the virtual host; the first one by default")
+    plug.add_argument("--new-host", action="store_true", help="bring up another virtual host (and plug into it)")
+    plug.add_argument("--name", default="midlayer virtual HBA", help="name of the new host")
+    unplug = _verb(verbs, "unplug", "manage", "unplug", "remove a device, or a virtual host")
+    unplug.add_argument("device", nargs="?", metavar="DEVICE", help="2:0:1:0, or sg3")
+    unplug.add_argument("--host", type=_natural, metavar="N", help="the virtual host to take down")
+    unplug.add_argument("--force", action="store_true", help="even if it is in use")
+    for name, summary in (("online", "let commands through again"), ("offline", "refuse commands to a device")):
+        verb = _verb(verbs, name, "manage", name, summary)
+        verb.add_argument("device", metavar="DEVICE", help="2:0:1:0, or sg3")
+    rescan = _verb(verbs, "rescan", "manage", "rescan", "look for devices that came or went")
+    rescan.add_argument("host", nargs="?", type=_natural, metavar="HOST", help="host number; all by default")
+    rescan.add_argument("--plan", action="store_true", help="print what would be done, and do nothing")
+    rescan.add_argument("--remove", action="store_true", help="remove what no longer answers and nobody uses")
+
+
+def _add_commands(verbs: Verbs[_Parser]) -> None:
+    _command(verbs, "inq", "ask a device who it is (INQUIRY)")
+    vpd = _command(verbs, "vpd", "read vital product data pages")
+    vpd.add_argument("--page", type=_hex_byte, metavar="HH", help="page code in hexadecimal; all by default")
+    _command(verbs, "luns", "ask a target for its LUNs (REPORT LUNS)")
+    _command(verbs, "readcap", "ask a device how big it is (READ CAPACITY)")
+    turs = _command(verbs, "turs", "ask a device whether it is ready (TEST UNIT READY)")
+    turs.add_argument("-n", "--num", type=_natural, default=1, metavar="N", help="that many times")
+    turs.add_argument("-t", "--time", action="store_true", help="print how long it took")
+    raw = _command(verbs, "raw", "send any command")
+    raw.add_argument("cdb", nargs="+", metavar="HH", help="the CDB in hexadecimal, 6 to 260 bytes")
+    raw.add_argument("-r", "--request", type=_natural, metavar="LEN", help="bytes to receive")
+    raw.add_argument("-o", "--outfile", type=Path, metavar="FILE", help="write what is received to FILE")
+    raw.add_argument("-s", "--send", type=_natural, metavar="LEN", help="bytes to send")
+    raw.add_argument("-i", "--infile", type=Path, metavar="FILE", help="send what is in FILE; - is standard input")
+    raw.add_argument("-t", "--timeout", type=float, default=20.0, metavar="SEC", help="seconds to wait (20)")
+
+
+def _command(verbs: Verbs[_Parser], name: str, summary: str) -> _Parser:
+    verb = _verb(verbs, name, "commands", name, summary)
+    verb.add_argument("device", metavar="DEVICE", help=_DEVICE_HELP)
+    return verb
+
+
+def _natural(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 up")
+    return int(text)
+
+
+def _hex_byte(text: str) -> int:
+    try:
+        value = int(text, 16)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 0xFF:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a byte in hexadecimal")
+    return value
+
+
+__all__ = ["UsageError", "main", "parser"]
+
+if __name__ == "__main__":
+    sys.exit(main())

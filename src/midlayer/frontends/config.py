@@ -1,0 +1,260 @@
+"""The configuration file: TOML, checked whole before anything starts."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from midlayer.errors import ConfigError, InvalidRequest
+from midlayer.lower.virtual.spec import HostSpec, SpecError, UnitSpec
+from midlayer.mid.quirks import QuirkTable
+
+KeyPath = tuple[str | int, ...]
+
+_AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
+_AT_END = re.compile(r" \(at end of document\)$")
+_TABLE = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]\]?")
+_KEY = re.compile(r"\s*([A-Za-z0-9_-]+|\"[^\"]*\")\s*[.=]")
+_LISTEN = re.compile(r"(?:\[([0-9a-fA-F:]+)\]|([^:\[\]]+)):(\d{1,5})")
+
+OWN_HOSTS_FROM = 1000
+"""Lowest number of a virtual host beside the kernel's hosts, which have the numbers below."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """What a configuration says.
+
+    Attributes:
+        kernel: True if the kernel's own hosts are to be members of the subsystem.
+        virtual_hosts: Hosts that live in the daemon.
+        socket: Path of the Unix socket, or None for the default one.
+        listen: Host and port to serve on as well, or None.
+        state: State directory, or None for the default one.
+        keep_events, keep_detached: How much of the past stays readable.
+        first_host_no: Lowest number of a host of ours.
+        quirks: Entries ``vendor:model:flags``.
+    """
+
+    kernel: bool = False
+    virtual_hosts: tuple[HostSpec, ...] = ()
+    socket: Path | None = None
+    listen: tuple[str, int] | None = None
+    state: Path | None = None
+    keep_events: int = 100_000
+    keep_detached: int = 1000
+    first_host_no: int = 0
+    quirks: tuple[str, ...] = ()
+
+
+def default_socket() -> Path:
+    """Return where the daemon's socket is unless somebody says otherwise."""
+    if "MIDLAYER_SOCKET" in os.environ:
+        return Path(os.environ["MIDLAYER_SOCKET"])
+    if os.geteuid() == 0:
+        return Path("/run/midlayer/midlayer.sock")
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/midlayer-{os.geteuid()}"
+    return Path(runtime) / "midlayer.sock"
+
+
+def default_state() -> Path:
+    """Return the state directory unless somebody says otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/midlayer")
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "midlayer"
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigError: With file, line and key of the first mistake.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise ConfigError(error.strerror or str(error), file=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"byte {error.start} is not UTF-8", file=str(path)) from error
+    return parse(text, file=str(path), base=path.parent)
+
+
+def parse(text: str, *, file: str = "configuration", base: Path = Path()) -> Config:
+    """Check the text of a configuration.
+
+    Args:
+        text: TOML.
+        file: Its name, for messages.
+        base: Directory that relative paths in it start from.
+
+    Raises:
+        ConfigError: With file, line and key of the first mistake.
+    """
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _syntax_error(text, file, str(error)) from None
+    except RecursionError:
+        raise ConfigError("tables or arrays nested too deeply", file=file) from None
+    reader = _Reader(text, file, base)
+    return reader.config(tree)
+
+
+class _Reader:
+    """Walks the tree with the path of where it is, so that each mistake can be found in the text."""
+
+    def __init__(self, text: str, file: str, base: Path) -> None:
+        self._text = text
+        self._file = file
+        self._base = base
+
+    def config(self, tree: Mapping[str, Any]) -> Config:
+        self._only(tree, ("daemon", "log", "subsystem", "host"), ())
+        values: dict[str, Any] = {}
+        values |= self._table(tree, "daemon", {"socket": self._path, "listen": self._listen, "state": self._path})
+        values |= self._table(tree, "log", {"keep_events": self._count, "keep_detached": self._count})
+        values |= self._table(tree, "subsystem", {"first_host_no": self._count, "quirks": self._quirks})
+        hosts = tree.get("host", [])
+        if not isinstance(hosts, list):
+            raise self._mistake(("host",), "write [[host]], once for each host")
+        virtual: list[HostSpec] = []
+        kernel = False
+        for index, host in enumerate(hosts):
+            place = ("host", index)
+            driver = self._driver(host, place)
+            if driver == "linux":
+                self._only(host, ("driver",), place)
+                kernel = True
+            else:
+                virtual.append(self._virtual_host(host, place))
+        if kernel:
+            values.setdefault("first_host_no", OWN_HOSTS_FROM)
+        return Config(kernel=kernel, virtual_hosts=tuple(virtual), **values)
+
+    def _driver(self, host: object, place: KeyPath) -> str:
+        if not isinstance(host, dict):
+            raise self._mistake(place, "write [[host]], once for each host")
+        driver = host.get("driver")
+        if driver not in ("virtual", "linux"):
+            said = "is missing" if driver is None else f"{driver!r} is not known"
+            raise self._mistake((*place, "driver"), f'{said}; write driver = "virtual" or driver = "linux"')
+        return str(driver)
+
+    def _virtual_host(self, host: Mapping[str, Any], place: KeyPath) -> HostSpec:
+        given = {key: value for key, value in host.items() if key not in ("driver", "unit", "units")}
+        if "units" in host:
+            raise self._mistake((*place, "units"), "write [[host.unit]], once for each unit")
+        units = host.get("unit", [])
+        if not isinstance(units, list):
+            raise self._mistake((*place, "unit"), "write [[host.unit]], once for each unit")
+        given["units"] = tuple(self._unit(unit, (*place, "unit", index)) for index, unit in enumerate(units))
+        try:
+            return HostSpec.from_mapping(given)
+        except SpecError as error:
+            raise self._mistake((*place, error.key), error.message) from None
+
+    def _unit(self, unit: object, place: KeyPath) -> UnitSpec:
+        if not isinstance(unit, dict):
+            raise self._mistake(place, "write [[host.unit]], once for each unit")
+        given = dict(unit)
+        if isinstance(given.get("file"), str):
+            given["file"] = str(self._base / given["file"])
+        try:
+            return UnitSpec.from_mapping(given)
+        except SpecError as error:
+            raise self._mistake((*place, error.key), error.message) from None
+
+    def _table(
+        self, tree: Mapping[str, Any], name: str, converters: Mapping[str, Callable[[KeyPath, Any], Any]]
+    ) -> dict[str, Any]:
+        table = tree.get(name, {})
+        if not isinstance(table, dict):
+            raise self._mistake((name,), f"write a table: [{name}]")
+        self._only(table, tuple(converters), (name,))
+        return {key: converters[key]((name, key), value) for key, value in table.items()}
+
+    def _only(self, table: Mapping[str, Any], known: tuple[str, ...], place: KeyPath) -> None:
+        for key in table:
+            if key not in known:
+                raise self._mistake((*place, key), f"there is no such key; known keys are {', '.join(known)}")
+
+    def _path(self, place: KeyPath, value: object) -> Path:
+        if not isinstance(value, str) or not value:
+            raise self._mistake(place, f"{value!r} must be a path in quotes")
+        return self._base / value
+
+    def _listen(self, place: KeyPath, value: object) -> tuple[str, int]:
+        match = _LISTEN.fullmatch(value) if isinstance(value, str) else None
+        if match is None or int(match[3]) > 65535:
+            raise self._mistake(place, f'{value!r} must be an address and a port, such as "127.0.0.1:8649"')
+        return match[1] or match[2], int(match[3])
+
+    def _count(self, place: KeyPath, value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 1 << 31:
+            raise self._mistake(place, f"{value!r} must be a number, 0 or more")
+        return value
+
+    def _quirks(self, place: KeyPath, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self._mistake(place, 'must be a list of texts such as "Acme:RAID:0x240"')
+        try:
+            for item in value:
+                QuirkTable().add(item)
+        except InvalidRequest as error:
+            raise self._mistake(place, str(error)) from None
+        return tuple(value)
+
+    def _mistake(self, place: KeyPath, message: str) -> ConfigError:
+        key = ".".join(str(part) for part in place if isinstance(part, str))
+        return ConfigError(message, file=self._file, line=find_line(self._text, place), key=key)
+
+
+def find_line(text: str, place: KeyPath) -> int:
+    """Return the line of a key in TOML text; that of its table, or 0, if it is written in another way.
+
+    Args:
+        text: The TOML text.
+        place: Keys from the root, with the index after the name of an array of tables.
+    """
+    best, current = 0, KeyPath()
+    counters: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = _TABLE.match(line)
+        if header is not None:
+            current = _table_path(header[2], header[1] == "[[", counters)
+            if current and place[: len(current)] == current:
+                best = number
+            continue
+        key = _KEY.match(line)
+        if key is not None and place[: len(current) + 1] == (*current, key[1].strip('"')):
+            return number
+    return best
+
+
+def _table_path(header: str, array: bool, counters: dict[str, int]) -> KeyPath:
+    """Return the path of a table header, counting the elements of arrays of tables."""
+    names = [name.strip().strip('"') for name in header.split(".")]
+    path: list[str | int] = []
+    for depth in range(1, len(names) + 1):
+        name = ".".join(names[:depth])
+        path.append(names[depth - 1])
+        if array and depth == len(names):
+            counters[name] = counters.get(name, -1) + 1
+            for other in [key for key in counters if key.startswith(name + ".")]:
+                del counters[other]
+        if name in counters:
+            path.append(counters[name])
+    return tuple(path)
+
+
+def _syntax_error(text: str, file: str, message: str) -> ConfigError:
+    match = _AT_LINE.search(message)
+    line = int(match[1]) if match else len(text.splitlines()) if _AT_END.search(message) else 0
+    clean = _AT_END.sub("", _AT_LINE.sub("", message))
+    return ConfigError(f"not TOML: {clean}", file=file, line=line)

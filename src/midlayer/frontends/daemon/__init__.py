@@ -1,0 +1,1 @@
+"""The daemon: one subsystem, its event log, and an HTTP API."""

@@ -1,0 +1,220 @@
+"""The daemon without its network: a subsystem as configured, with sg and scsimon on top."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from midlayer.address import Address
+from midlayer.device_url import AddressForm, NodeForm, VirtualForm, parse_device_url
+from midlayer.errors import (
+    DeviceInUse,
+    DeviceUrlError,
+    EventLogBehind,
+    InvalidRequest,
+    NoSuchDevice,
+    UsageError,
+)
+from midlayer.frontends.config import Config
+from midlayer.lower.linux import LinuxDriver, UeventMonitor
+from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
+from midlayer.mid import rescan
+from midlayer.mid.host import Host
+from midlayer.mid.logical_unit import DeviceState, LogicalUnit
+from midlayer.mid.subsystem import Subsystem
+from midlayer.upper.scsimon import EventLog, ScsimonDriver
+from midlayer.upper.sg import SgDriver
+
+_log = logging.getLogger("midlayer.daemon")
+
+STATES = {"running": DeviceState.RUNNING, "offline": DeviceState.OFFLINE}
+
+
+class Daemon:
+    """A subsystem that runs: hosts as configured, the kernel's too, and the event log.
+
+    Args:
+        config: What to bring up.
+        state: State directory of the event log; None for a log in memory.
+
+    Raises:
+        EventLogError: If the state directory can not be used; nothing is started then.
+    """
+
+    def __init__(self, config: Config, state: Path | None) -> None:
+        self.config = config
+        self.subsystem = Subsystem(first_host_no=config.first_host_no)
+        for entry in config.quirks:
+            self.subsystem.quirks.add(entry)
+        log = EventLog(state, keep_events=config.keep_events, keep_detached=config.keep_detached)
+        self.scsimon = ScsimonDriver(log, self.subsystem.clock)
+        self.virtual = VirtualDriver(self.subsystem)
+        self.linux = LinuxDriver(self.subsystem)
+        self.monitor = UeventMonitor(self.subsystem, self.linux) if config.kernel else None
+
+    def start(self) -> None:
+        """Bring up the hosts, scan them, and settle what an earlier run left in the lists."""
+        # sg comes first, so that a device has its name when scsimon records it.
+        self.subsystem.register_upper(SgDriver(first_minor=self.config.first_host_no))
+        self.subsystem.register_upper(self.scsimon)
+        if self.monitor is not None:
+            self.monitor.start()
+        for spec in self.config.virtual_hosts:
+            self.virtual.add_host(spec)
+        self.scsimon.settle()
+
+    def stop(self) -> None:
+        """Take everything down. Devices of ours are gone with the daemon, and are recorded so."""
+        if self.monitor is not None:
+            self.monitor.stop()
+        for host in self.own_hosts():
+            self.virtual.remove_host(host)
+        self.scsimon.close()
+        clock = self.subsystem.clock
+        close = getattr(clock, "close", None)
+        if close is not None:
+            close()
+
+    def own_hosts(self) -> list[Host]:
+        """Return the virtual hosts."""
+        return [host for host in self.subsystem.hosts() if host.template is self.virtual]
+
+    def find(self, text: str) -> LogicalUnit:
+        """Return the device that a user named, by address or by node.
+
+        Raises:
+            NoSuchDevice: If nothing of that name is attached.
+            DeviceUrlError: If the text does not name a device of a subsystem.
+        """
+        form = parse_device_url(text)
+        if isinstance(form, AddressForm):
+            return self.subsystem.device(form.address)
+        if isinstance(form, NodeForm):
+            for device in self.subsystem.devices():
+                if form.name in device.names.values():
+                    return device
+            raise NoSuchDevice(f"{text}: no attached device has this node; see midlayer attached")
+        raise DeviceUrlError(f"{text!r} does not name a device of the daemon; write 2:0:1:0, or sg3")
+
+    def plug(self, text: str, host_no: int | None) -> LogicalUnit:
+        """Connect a unit to a virtual host, or have the kernel look at an address.
+
+        Args:
+            text: ``virtual:TYPE?key=value…``, or an address of one of the kernel's hosts.
+            host_no: Which virtual host; without it, the first one.
+
+        Raises:
+            EventLogBehind: If the event log can not be written; nothing is plugged then.
+        """
+        form = parse_device_url(text)
+        self._check_log()
+        if isinstance(form, VirtualForm):
+            return self._plug_unit(self._own_host(host_no), form.options)
+        if isinstance(form, AddressForm):
+            return self._plug_address(form.address)
+        raise DeviceUrlError(f"{text!r} can not be plugged; write virtual:disk?size=1G, or an address to look at")
+
+    def _plug_unit(self, host: Host, options: Mapping[str, Any]) -> LogicalUnit:
+        with host.scan_mutex:
+            spec = UnitSpec.from_mapping(options)
+            if "lun" not in options:
+                spec = _at_free_lun(host, spec)
+            device = self.virtual.plug(host, spec)
+            if self.scsimon.failure:
+                # Its attach could not be made durable: take it back, so that nothing is half done.
+                self.virtual.unplug(device)
+                raise EventLogBehind(f"{self.scsimon.failure}; the unit was not plugged in")
+            return device
+
+    def _plug_address(self, address: Address) -> LogicalUnit:
+        host = self.subsystem.host(address.host)
+        if not host.template.user_scan(host, address.channel, address.target, address.lun):
+            return self.subsystem.add_device(host, address.channel, address.target, address.lun)
+        if self.monitor is not None:
+            self.monitor.catch_up()
+        return self.subsystem.device(address)
+
+    def unplug(self, text: str, *, force: bool = False) -> Address:
+        """Remove a device; a virtual one is pulled out, the kernel is asked to delete one of its own.
+
+        Raises:
+            DeviceInUse: If somebody uses it, unless `force` is True.
+        """
+        device = self.find(text)
+        user = rescan.user_of(device)
+        if user and not force:
+            raise DeviceInUse(f"{device.address}: in use: {user}; nothing was done (--force removes it anyway)")
+        if not device.host.template.user_remove(device):
+            self.subsystem.remove_device(device)
+        elif self.monitor is not None:
+            self.monitor.catch_up()
+        return device.address
+
+    def add_host(self, options: Mapping[str, Any]) -> Host:
+        """Bring up one more virtual host."""
+        self._check_log()
+        return self.virtual.add_host(HostSpec.from_mapping(options))
+
+    def remove_host(self, host_no: int, *, force: bool = False) -> None:
+        """Take down a virtual host.
+
+        Raises:
+            InvalidRequest: If the host is the kernel's.
+            DeviceInUse: If a device of it is in use, unless `force` is True.
+        """
+        host = self.subsystem.host(host_no)
+        if host.template is not self.virtual:
+            raise InvalidRequest(f"host {host_no}: only virtual hosts can be unplugged, this one is {host.proc_name}")
+        for device in host.devices():
+            user = rescan.user_of(device)
+            if user and not force:
+                raise DeviceInUse(f"{device.address}: in use: {user}; nothing was done (--force removes it anyway)")
+        self.virtual.remove_host(host)
+
+    def set_state(self, text: str, state: str) -> LogicalUnit:
+        """Take a device offline, or online again.
+
+        Raises:
+            StateError: If its present state does not allow it.
+        """
+        if state not in STATES:
+            raise UsageError(f"state {state!r}: write {' or '.join(STATES)}")
+        device = self.find(text)
+        self.subsystem.set_device_state(device, STATES[state])
+        return device
+
+    def rescan(self, host_no: int | None, *, plan_only: bool, remove: bool) -> list[rescan.Step]:
+        """Rescan one host, or all; with `plan_only`, say what would happen."""
+        hosts = self.subsystem.hosts() if host_no is None else [self.subsystem.host(host_no)]
+        steps: list[rescan.Step] = []
+        for host in hosts:
+            found = rescan.plan(self.subsystem, host, remove=remove)
+            steps += found if plan_only else rescan.carry_out(self.subsystem, host, found)
+        if not plan_only and self.monitor is not None:
+            self.monitor.catch_up()
+        return steps
+
+    def _own_host(self, host_no: int | None) -> Host:
+        if host_no is not None:
+            host = self.subsystem.host(host_no)
+            if host.template is not self.virtual:
+                raise InvalidRequest(f"host {host_no}: units can be plugged into virtual hosts only")
+            return host
+        hosts = self.own_hosts()
+        if not hosts:
+            raise InvalidRequest("there is no virtual host to plug into; add one with: midlayer plug --new-host")
+        return hosts[0]
+
+    def _check_log(self) -> None:
+        if self.scsimon.failure and not self.scsimon.flush():
+            raise EventLogBehind(f"{self.scsimon.failure}; nothing was done")
+
+
+def _at_free_lun(host: Host, spec: UnitSpec) -> UnitSpec:
+    """Give a unit the lowest LUN that nothing is plugged into."""
+    taken = set(host.hostdata.luns(spec.channel, spec.target))
+    lun = next(number for number in range(host.max_lun) if number not in taken)
+    return replace(spec, lun=lun)

@@ -1,0 +1,111 @@
+"""Serving the API: sockets, signals, and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from midlayer.errors import DaemonError
+from midlayer.frontends.daemon.app import make_app
+from midlayer.frontends.daemon.core import Daemon
+
+SOCKET_MODE = 0o600
+
+
+def unix_socket(path: Path) -> socket.socket:
+    """Listen on a Unix socket that only its owner may use.
+
+    A socket file that nobody listens on any more is replaced.
+
+    Raises:
+        DaemonError: If somebody listens there, or the path can not be used.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+            if _answers(path):
+                raise DaemonError(f"{path}: another midlayer listens here; stop it, or choose --socket")
+            path.unlink()
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            previous = os.umask(0o177)
+            try:
+                listener.bind(str(path))
+            finally:
+                os.umask(previous)
+            os.chmod(path, SOCKET_MODE)
+            listener.listen(128)
+        except BaseException:
+            listener.close()
+            raise
+    except OSError as error:
+        raise DaemonError(f"{path}: {error.strerror or error}; choose another path with --socket") from error
+    return listener
+
+
+def tcp_socket(host: str, port: int) -> socket.socket:
+    """Listen on a TCP port.
+
+    Raises:
+        DaemonError: If the address can not be used.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise DaemonError(f"listen {host}:{port}: {error.strerror or error}") from error
+
+
+def serve(daemon: Daemon, sockets: list[socket.socket], *, started: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `started` is called, in a thread, once the API answers."""
+    asyncio.run(_serve(daemon, sockets, started))
+
+
+async def _serve(daemon: Daemon, sockets: list[socket.socket], started: Callable[[], None]) -> None:
+    config = uvicorn.Config(
+        make_app(daemon), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+    )
+    server = _Server(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    serving = asyncio.create_task(server.serve(sockets=sockets))
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.01)
+    beginning = asyncio.create_task(asyncio.to_thread(started))
+    await serving
+    beginning.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await beginning
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with the signals left to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        yield
+
+    def stop(self) -> None:
+        """End serving; connections that follow events are closed after a second."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def _answers(path: Path) -> bool:
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        probe.connect(str(path))
+    except OSError:
+        return False
+    finally:
+        probe.close()
+    return True
