@@ -2,11 +2,12 @@
 # make test   set everything up and pass every tier
 # make lint   ruff, mypy, import-linter
 # make bench  ratios, measured in one run
+# make fuzz   mutate what parses bytes from outside, ten seconds for each parser
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint unit bench clean
+.PHONY: run test lint unit bench fuzz clean
 
 run: .venv/.runtime
 	@exec $(BIN)/midlayer up --config examples/default.toml --show
@@ -28,7 +29,9 @@ bench: .venv/.dev
 	$(BIN)/python -m bench
 
 .venv/bin/python:
-	$(PYTHON) -m venv .venv || { echo "make: python3-venv is missing: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { \
+	  echo "make: this Python can not make a virtual environment; installing python3-venv"; \
+	  rm -rf .venv; apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv .venv; }
 
 .venv/.runtime: .venv/bin/python pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
@@ -37,6 +40,9 @@ bench: .venv/.dev
 .venv/.dev: .venv/bin/python pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ .venv/.runtime
+
+fuzz: .venv/.dev
+	@$(BIN)/python -m fuzz
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

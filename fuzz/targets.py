@@ -1,0 +1,106 @@
+"""What is fuzzed, from which inputs, and which exceptions are the documented ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from midlayer.device_url import parse_device_url
+from midlayer.errors import ConfigError, UsageError
+from midlayer.frontends.config import parse as parse_config
+from midlayer.layout import LayoutError
+from midlayer.lower.linux.uevent import UeventError
+from midlayer.lower.linux.uevent import parse as parse_uevent
+from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
+from midlayer.mid.subsystem import Subsystem
+from midlayer.standards import mode, vpd
+from midlayer.standards.opcodes import describe_cdb
+from midlayer.standards.sense import Sense, fixed_sense
+from midlayer.standards.spc import StandardInquiry, decode_lun_list
+from midlayer.upper.sg import execute
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+class Target(NamedTuple):
+    """One parser: what takes the bytes, what may come out besides a value, where mutation starts."""
+
+    run: Callable[[bytes], object]
+    allowed: tuple[type[Exception], ...]
+    seeds: list[bytes]
+
+
+def _sense(data: bytes) -> str:
+    return str(Sense.decode(data))
+
+
+def _config(data: bytes) -> object:
+    return parse_config(data.decode(errors="replace"))
+
+
+def _device_url(data: bytes) -> object:
+    return parse_device_url(data.decode(errors="replace"))
+
+
+def _uevent(data: bytes) -> object:
+    event = parse_uevent(data)
+    return event.address, event.kind, event.host_no
+
+
+_DISKS = VirtualDriver(Subsystem()).add_host(
+    HostSpec(
+        units=(
+            UnitSpec(lun=0, size=1 << 16, thin=True),
+            UnitSpec(lun=1, type=5, size=1 << 16, block_size=2048),
+            UnitSpec(lun=2, type=13),
+        )
+    )
+).devices()
+
+
+def _command(data: bytes) -> None:
+    """First byte: which disk, and which way the data goes; then 16 bytes of CDB; the rest is data."""
+    device = _DISKS[data[0] % len(_DISKS)] if data else _DISKS[0]
+    cdb, rest = data[1:17], data[17:]
+    if data and data[0] & 0x80:
+        execute(device, cdb, data_out=rest)
+    else:
+        execute(device, cdb, data_in=len(rest))
+
+
+TARGETS: dict[str, Target] = {
+    "uevent": Target(
+        _uevent,
+        (UeventError,),
+        [
+            b"add@/devices/pseudo_0/adapter0/host0/target0:0:0/0:0:0:0\0ACTION=add\0"
+            b"DEVPATH=/devices/pseudo_0/adapter0/host0/target0:0:0/0:0:0:0\0SUBSYSTEM=scsi\0"
+            b"DEVTYPE=scsi_device\0MODALIAS=scsi:t-0x00\0SEQNUM=1072\0",
+            b"change@/x\0ACTION=change\0DEVPATH=/x\0SUBSYSTEM=block\0MAJOR=8\0SEQNUM=1\0",
+        ],
+    ),
+    "config": Target(_config, (ConfigError,), [(EXAMPLES / "default.toml").read_bytes()]),
+    "device-url": Target(
+        _device_url, (UsageError,), [b"2:0:1:0", b"/dev/sg3", b"virtual:disk?size=1G&lun=3", b"iscsi://[::1]:3260/iqn.x/0"]
+    ),
+    "sense": Target(
+        _sense,
+        (),
+        [fixed_sense(3, 0x11, information=0x1234), bytes.fromhex("720524000000000c020680008fc00000" "00000000")],
+    ),
+    "cdb-text": Target(describe_cdb, (), [bytes.fromhex("28000000123400000800"), bytes.fromhex("7f" + "00" * 31)]),
+    "inquiry": Target(StandardInquiry.decode, (LayoutError,), [bytes.fromhex("00000602" + "00" * 92)]),
+    "vpd": Target(vpd.decode_page, (LayoutError,), [bytes.fromhex("008300080103000833330000000000d0"), b"\0\x80\0\4abcd"]),
+    "mode": Target(lambda data: mode.decode_mode_sense(data, True), (LayoutError,), [bytes(8) + b"\x0a\x0a" + bytes(10)]),
+    "luns": Target(decode_lun_list, (LayoutError,), [bytes.fromhex("0000000800000000" + "0001000000000000")]),
+    "command": Target(
+        _command,
+        (UsageError,),
+        [
+            b"\0" + bytes.fromhex("280000000000000008000000000000ff") + bytes(512),
+            b"\x80" + bytes.fromhex("2a0000000000000001000000000000ff") + bytes(512),
+            b"\0" + bytes.fromhex("1a003f00ff0000000000000000000000") + bytes(255),
+        ],
+    ),
+}
