@@ -6,11 +6,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from midlayer.address import Address
-from midlayer.errors import DeviceGone, NodeError
+from midlayer.errors import DeviceGone, NodeError, NoSuchDevice
 from midlayer.mid import scan
 from midlayer.mid.dispatch import execute
 from midlayer.mid.host import Host
-from midlayer.mid.logical_unit import LogicalUnit
+from midlayer.mid.logical_unit import Gate, LogicalUnit
 from midlayer.mid.subsystem import Subsystem
 from midlayer.mid.target import Target
 from midlayer.standards.sense import SenseKey
@@ -46,7 +46,11 @@ def plan(subsystem: Subsystem, host: Host, *, remove: bool = False) -> list[Step
     with host.scan_mutex:
         steps = [step for device in host.devices() if (step := _judge(device, remove=remove)) is not None]
         if host.template.scans_itself:
-            return [*steps, *_reported_by_targets(host), Step(Action.SCAN, host.host_no, "", "the kernel scans")]
+            return [
+                *steps,
+                *_reported_by_targets(host),
+                Step(Action.SCAN, host.host_no, "", "the kernel scans"),
+            ]
         return steps + _dry_scan(subsystem, host)
 
 
@@ -76,6 +80,8 @@ def user_of(device: LogicalUnit) -> str:
 
 def _judge(device: LogicalUnit, *, remove: bool) -> Step | None:
     """Return a step for a device that no longer answers."""
+    if device.gate is Gate.HELD:
+        return Step(Action.KEEP, device.address.host, str(device.address), f"is {device.state.value}")
     try:
         reason = _vanished(device)
     except NodeError as error:
@@ -95,7 +101,9 @@ def _vanished(device: LogicalUnit) -> str:
     """Ask a device who it is; return why it is not there any more, or an empty string."""
     buffer = bytearray(36)
     cdb = Inquiry(allocation_length=36).encode()
-    result = execute(device, cdb, data_in=memoryview(buffer), timeout_s=scan.INQUIRY_TIMEOUT_S, passthrough=True)
+    result = execute(
+        device, cdb, data_in=memoryview(buffer), timeout_s=scan.INQUIRY_TIMEOUT_S, passthrough=True
+    )
     sense = result.sense
     if result.host_byte:
         return f"INQUIRY ended with {result.outcome}"
@@ -153,7 +161,10 @@ class _Planner:
 
 
 def _remove(subsystem: Subsystem, step: Step) -> Step:
-    device = subsystem.device(Address.parse(step.address))
+    try:
+        device = subsystem.device(Address.parse(step.address))
+    except NoSuchDevice:
+        return step  # somebody else has removed it since the plan was made
     user = user_of(device)
     if user:
         return step._replace(action=Action.KEEP, reason=f"{step.reason}, but in use: {user}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from midlayer.mid.command import HostByte, Result
 from midlayer.mid.dispatch import execute
-from midlayer.mid.logical_unit import SCSI_2, SCSI_3, SCSI_UNKNOWN, LogicalUnit
+from midlayer.mid.logical_unit import SCSI_2, SCSI_3, SCSI_UNKNOWN, Gate, LogicalUnit
 from midlayer.mid.quirks import Quirk
 from midlayer.standards.sam import Status, is_well_known_lun
 from midlayer.standards.sense import SenseKey
@@ -147,7 +147,11 @@ def report_luns(adder: Adder, target: Target) -> list[int] | None:
 
 
 def ask_for_luns(device: LogicalUnit) -> list[int] | None:
-    """Send REPORT LUNS to a device; None if it will not say."""
+    """Send REPORT LUNS to a device; None if it will not say, nothing if commands to it are held."""
+    if device.gate is Gate.HELD:
+        # It would wait for a state change, which in turn waits for the scan mutex that the caller holds.
+        _log.warning("%s: %s, so its target can not be asked for LUNs", device.address, device.state.value)
+        return []
     length = FIRST_REPORT_LUNS_BYTES
     while True:
         buffer = bytearray(length)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import struct
 import threading
 from collections.abc import Callable
@@ -14,10 +15,19 @@ from midlayer.lower.virtual.spc_commands import (
     REPORT_LUNS_WELL_KNOWN,
     SPC_TABLE,
     missing_unit_inquiry,
+    missing_unit_sense,
     send_lun_list,
 )
-from midlayer.lower.virtual.spec import HostSpec, UnitSpec
-from midlayer.lower.virtual.unit import CheckCondition, Table, VirtualUnit, fail, illegal_request, invalid_field
+from midlayer.lower.virtual.spec import HostSpec, SpecError, UnitSpec
+from midlayer.lower.virtual.unit import (
+    CheckCondition,
+    Table,
+    VirtualUnit,
+    fail,
+    illegal_request,
+    invalid_field,
+    no_data,
+)
 from midlayer.mid.command import Command, HostByte
 from midlayer.mid.host import Host
 from midlayer.mid.host_template import HostTemplate
@@ -29,6 +39,8 @@ from midlayer.standards.sense import SenseKey, fixed_sense
 from midlayer.standards.spc import PeripheralDeviceType as Type
 from midlayer.standards.spc import PeripheralQualifier
 
+_log = logging.getLogger("midlayer.virtual")
+
 _WITH_BLOCKS = frozenset({Type.DIRECT_ACCESS, Type.CD_DVD, Type.HOST_MANAGED_ZONED_BLOCK, Type.WRITE_ONCE})
 
 TABLES: dict[int, Table] = {
@@ -38,6 +50,8 @@ TABLES: dict[int, Table] = {
 """One opcode table for each device type; a type that is not here knows the commands of SPC."""
 
 _UNREADABLE = fixed_sense(SenseKey.MEDIUM_ERROR, 0x11, 0x00)
+_UNWRITABLE = fixed_sense(SenseKey.MEDIUM_ERROR, 0x0C, 0x00)
+_NO_SPACE = fixed_sense(SenseKey.DATA_PROTECT, 0x27, 0x07)
 _NOT_SUPPORTED = illegal_request(0x20).sense_data
 
 
@@ -53,6 +67,20 @@ class Bus:
         """Return the LUNs of one target, in order."""
         with self.lock:
             return sorted(self.units.get((channel, target), {}))
+
+    def count(self) -> int:
+        """Return the number of units."""
+        with self.lock:
+            return sum(map(len, self.units.values()))
+
+    def take(self, place: tuple[int, int], lun: int) -> VirtualUnit | None:
+        """Remove a unit and return it; None if there is none."""
+        with self.lock:
+            units = self.units.get(place, {})
+            unit = units.pop(lun, None)
+            if unit is not None and not units:
+                del self.units[place]
+            return unit
 
 
 class VirtualDriver(HostTemplate):
@@ -82,10 +110,10 @@ class VirtualDriver(HostTemplate):
         host.max_channel, host.max_id, host.max_lun = spec.max_channel, spec.max_id, spec.max_lun
         bus = host.hostdata = Bus(spec)
         try:
-            for unit in (single for unit in spec.units for single in unit.expanded()):
+            for unit in (single for table in spec.units for single in table.expanded()):
                 self._connect(host, bus, unit)
             self._subsystem.add_host(host)
-        except MidlayerError:
+        except BaseException:
             host.put()
             raise
         if scan:
@@ -103,7 +131,10 @@ class VirtualDriver(HostTemplate):
         Raises:
             DeviceExists: If a unit is there already.
             NoSuchDevice: If the mid level adds no device for this qualifier and type.
+            SpecError: If `spec` stands for more than one unit.
         """
+        if spec.count != 1:
+            raise SpecError("count", "units are plugged in one at a time")
         with host.scan_mutex:
             self._connect(host, host.hostdata, spec)
             try:
@@ -114,18 +145,16 @@ class VirtualDriver(HostTemplate):
 
     def unplug(self, device: LogicalUnit) -> None:
         """Pull a unit out, and remove its device."""
-        self.user_remove(device)
-        self._subsystem.remove_device(device)
+        with device.host.scan_mutex:
+            self.user_remove(device)
+            self._subsystem.remove_device(device)
 
     def disconnect(self, host: Host, channel: int, target: int, lun: int) -> None:
         """Pull a unit out without a word to the mid level, as a failing cable does."""
-        bus: Bus = host.hostdata
-        with bus.lock:
-            unit = bus.units.get((channel, target), {}).pop(lun, None)
-            if not bus.units.get((channel, target), True):
-                del bus.units[channel, target]
+        bus: Bus | None = host.hostdata
+        unit = bus.take((channel, target), lun) if bus is not None else None
         if unit is not None:
-            unit.close()
+            unit.close(_UNPLUGGED_TABLE)
 
     # What the mid level calls; see `HostTemplate`.
 
@@ -144,14 +173,14 @@ class VirtualDriver(HostTemplate):
                     fail(command, refusal.sense_data)
                 except struct.error:
                     fail(command, invalid_field(len(command.cdb) - 1).sense_data)
-                except OSError:
-                    fail(command, _UNREADABLE)
+                except OSError as error:
+                    _fail_by_medium(unit, command, error)
         done(command)
         return 0
 
     def info(self, host: Host) -> str:
-        bus: Bus = host.hostdata
-        return f"{host.name}, {sum(map(len, bus.units.values()))} units"
+        bus: Bus | None = host.hostdata
+        return host.name if bus is None else f"{host.name}, {bus.count()} units"
 
     def target_alloc(self, target: Target) -> int:
         bus: Bus = target.host.hostdata
@@ -167,12 +196,13 @@ class VirtualDriver(HostTemplate):
         bus: Bus = host.hostdata
         for units in bus.units.values():
             for unit in units.values():
-                unit.close()
+                unit.close(_UNPLUGGED_TABLE)
         bus.units.clear()
 
     def user_remove(self, device: LogicalUnit) -> bool:
-        _, channel, target, lun = device.address
-        self.disconnect(device.host, channel, target, lun)
+        unit: VirtualUnit | None = device.hostdata
+        if unit is not None and unit.plugged:  # else its place may belong to a later unit by now
+            self.disconnect(device.host, *device.address[1:])
         return False
 
     def _connect(self, host: Host, bus: Bus, spec: UnitSpec) -> None:
@@ -180,10 +210,14 @@ class VirtualDriver(HostTemplate):
         with bus.lock:
             if spec.lun in bus.units.get(place, {}):
                 raise DeviceExists(
-                    f"{host.host_no}:{spec.channel}:{spec.target}:{spec.lun}: a unit is plugged in there already"
+                    f"{host.host_no}:{spec.channel}:{spec.target}:{spec.lun}: a unit is plugged in there"
                 )
             unit = _make_unit(spec.identified(host.host_no), bus)
             bus.units.setdefault(place, {})[spec.lun] = unit
+        known = host.targets.get(place)
+        device = known.logical_units.get(spec.lun) if known else None
+        if device is not None:  # the unit before was pulled without a word: the address has another one now
+            device.hostdata = unit
 
 
 def _make_unit(spec: UnitSpec, bus: Bus) -> VirtualUnit:
@@ -192,26 +226,46 @@ def _make_unit(spec: UnitSpec, bus: Bus) -> VirtualUnit:
     if not bus.spec.report_luns:
         table = {opcode: handler for opcode, handler in table.items() if opcode != Opcode.REPORT_LUNS}
     has_blocks = accessible and spec.type in _WITH_BLOCKS
-    return VirtualUnit(
-        spec, table, lambda: bus.luns(spec.channel, spec.target), has_blocks=has_blocks
-    )
+    return VirtualUnit(spec, table, lambda: bus.luns(spec.channel, spec.target), has_blocks=has_blocks)
+
+
+def _fail_by_medium(unit: VirtualUnit, command: Command, error: OSError) -> None:
+    """Say what an error of the file, or of memory, means for a disk."""
+    if not unit.plugged:
+        command.residual = 0
+        _answer_for_missing_unit(command)
+        return
+    _log.error("%s: %s", command, str(error))  # the error itself would keep the descriptor open
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        fail(command, _NO_SPACE)
+    else:
+        fail(command, _UNREADABLE if command.data_in is not None else _UNWRITABLE)
 
 
 def _answer_for_missing_unit(command: Command) -> None:
-    """A LUN that is not there: its target still answers INQUIRY and REPORT LUNS (SPC-4 6.6.2, SAM-5 4.7)."""
-    bus: Bus = command.device.host.hostdata
+    """A LUN that is not there: its target still answers for it (SPC-4 6.6.2, SAM-5 4.7)."""
+    bus: Bus | None = command.device.host.hostdata
     _, channel, target, lun = command.device.address
-    luns = bus.luns(channel, target)
+    luns = bus.luns(channel, target) if bus is not None else []
     opcode = command.cdb[0]
     try:
-        if not luns:
+        if bus is None or not luns:
             command.host_byte = HostByte.DID_NO_CONNECT
-            command.residual = command.requested_bytes
+            no_data(command)
         elif opcode == Opcode.INQUIRY:
             missing_unit_inquiry(command)
+        elif opcode == Opcode.REQUEST_SENSE:
+            missing_unit_sense(command)
         elif opcode == Opcode.REPORT_LUNS and bus.spec.report_luns and lun in (0, REPORT_LUNS_WELL_KNOWN):
             send_lun_list(command, luns)
         else:
             raise illegal_request(0x25)
     except CheckCondition as refusal:
         fail(command, refusal.sense_data)
+
+
+def _unplugged(unit: VirtualUnit, command: Command) -> None:
+    _answer_for_missing_unit(command)
+
+
+_UNPLUGGED_TABLE: Table = dict.fromkeys(range(256), _unplugged)

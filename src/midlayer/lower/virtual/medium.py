@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import mmap
 import os
 import threading
@@ -11,10 +13,17 @@ from typing import Protocol
 from midlayer.errors import NodeError
 
 _PAGE = mmap.PAGESIZE
+_MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+_PUNCH_HOLE = 0x02 | 0x01  # FALLOC_FL_PUNCH_HOLE needs FALLOC_FL_KEEP_SIZE beside it
+_ZEROS = bytes(1 << 20)
 
 
 class Medium(Protocol):
-    """Bytes at offsets. The caller keeps offsets inside of `size_bytes`."""
+    """Bytes at offsets. The caller keeps offsets inside of `size_bytes`.
+
+    All methods but `close` raise OSError, after `close` ENODEV. A medium may be closed while other threads
+    use it: they end as if they had come before.
+    """
 
     size_bytes: int
 
@@ -40,31 +49,37 @@ class MemoryMedium:
     def __init__(self, size_bytes: int) -> None:
         self.size_bytes = size_bytes
         self._map: mmap.mmap | None = None
-        self._view = memoryview(b"")
+        self._view: memoryview | None = None
+        self._closed = False
         self._lock = threading.Lock()
 
     def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
-        if self._map is None:
-            self._open()
-        buffer[:] = self._view[offset_bytes : offset_bytes + len(buffer)]
+        view = self._view
+        if view is None:
+            view = self._open()
+        buffer[:] = view[offset_bytes : offset_bytes + len(buffer)]
 
     def write(self, offset_bytes: int, data: bytes | bytearray | memoryview) -> None:
-        if self._map is None:
-            self._open()
-        self._view[offset_bytes : offset_bytes + len(data)] = data
+        view = self._view
+        if view is None:
+            view = self._open()
+        view[offset_bytes : offset_bytes + len(data)] = data
 
     def zero(self, offset_bytes: int, length_bytes: int) -> None:
-        if self._map is None:
-            return
+        mapped, view = self._map, self._view
+        if mapped is None or view is None:
+            if self._closed:
+                raise _gone()
+            return  # nothing was ever written
         end = offset_bytes + length_bytes
         first_page = -(-offset_bytes // _PAGE) * _PAGE
         last_page = end // _PAGE * _PAGE
         if first_page >= last_page:
-            self._view[offset_bytes:end] = bytes(length_bytes)
+            view[offset_bytes:end] = bytes(length_bytes)
             return
-        self._view[offset_bytes:first_page] = bytes(first_page - offset_bytes)
-        self._view[last_page:end] = bytes(end - last_page)
-        self._map.madvise(mmap.MADV_DONTNEED, first_page, last_page - first_page)
+        view[offset_bytes:first_page] = bytes(first_page - offset_bytes)
+        view[last_page:end] = bytes(end - last_page)
+        mapped.madvise(mmap.MADV_DONTNEED, first_page, last_page - first_page)
 
     def flush(self) -> None:
         """Nothing to do: the memory is gone with the process."""
@@ -72,22 +87,41 @@ class MemoryMedium:
     def close(self) -> None:
         # A reader in another thread may still have the view: the memory goes with its last user.
         with self._lock:
-            self._map, self._view = None, memoryview(b"")
+            self._map, self._view, self._closed = None, None, True
 
-    def _open(self) -> None:
+    def _open(self) -> memoryview:
         with self._lock:
-            if self._map is None:
+            if self._closed:
+                raise _gone()
+            if self._view is None:
                 flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
-                mapped = mmap.mmap(-1, self.size_bytes, flags=flags)
-                self._view = memoryview(mapped)
-                self._map = mapped
+                self._map = mmap.mmap(-1, self.size_bytes, flags=flags)
+                self._view = memoryview(self._map)
+            return self._view
 
 
-_MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+def _gone() -> OSError:
+    return OSError(errno.ENODEV, "the medium was taken away")
+
+
+class _Descriptor:
+    """A file descriptor that is closed with its last user.
+
+    Closing it at once would hand its number, and the writes of a thread that still uses it, to whatever
+    file is opened next.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.close(self.number)
 
 
 class FileMedium:
-    """A file, made sparse if it is not there.
+    """A file, made sparse if it is not there or empty.
 
     Args:
         path: The file.
@@ -99,41 +133,68 @@ class FileMedium:
     """
 
     def __init__(self, path: Path, size_bytes: int, *, writable: bool = True) -> None:
-        flags = (os.O_RDWR | os.O_CREAT) if writable else os.O_RDONLY
+        flags = os.O_RDONLY if not writable else os.O_RDWR | (os.O_CREAT if size_bytes else 0)
         try:
-            self._fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
-            present = os.fstat(self._fd).st_size
-            if writable and present < size_bytes:
-                os.ftruncate(self._fd, size_bytes)
+            opened = _Descriptor(os.open(path, flags | os.O_CLOEXEC, 0o600))
+            present = os.fstat(opened.number).st_size
+            if writable and not present:
+                os.ftruncate(opened.number, size_bytes)
                 present = size_bytes
         except OSError as error:
             raise NodeError(error.errno, f"{path}: {error.strerror}") from error
-        if present < max(size_bytes, 1):
-            os.close(self._fd)
-            raise NodeError(22, f"{path}: the file has {present} bytes, the disk needs {max(size_bytes, 1)}")
+        needed = max(size_bytes, 1)
+        if present < needed:
+            raise NodeError(errno.EINVAL, f"{path}: the file has {present} bytes, the disk needs {needed}")
         self.size_bytes = size_bytes or present
+        self._file: _Descriptor | None = opened
 
     def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
-        filled = os.preadv(self._fd, [buffer], offset_bytes)
+        file = self._use()
+        filled = os.preadv(file.number, [buffer], offset_bytes)
         while filled < len(buffer):
-            more = os.preadv(self._fd, [buffer[filled:]], offset_bytes + filled)
+            more = os.preadv(file.number, [buffer[filled:]], offset_bytes + filled)
             if more == 0:
-                raise OSError(5, "the file has become shorter than the disk")
+                raise OSError(errno.EIO, "the file has become shorter than the disk")
             filled += more
 
     def write(self, offset_bytes: int, data: bytes | bytearray | memoryview) -> None:
-        written = os.pwrite(self._fd, data, offset_bytes)
+        file = self._use()
+        written = os.pwrite(file.number, data, offset_bytes)
         while written < len(data):
-            written += os.pwrite(self._fd, memoryview(data)[written:], offset_bytes + written)
+            written += os.pwrite(file.number, memoryview(data)[written:], offset_bytes + written)
 
     def zero(self, offset_bytes: int, length_bytes: int) -> None:
-        step = 1 << 20
-        zeros = bytes(min(step, length_bytes))
-        for at in range(offset_bytes, offset_bytes + length_bytes, step):
-            self.write(at, memoryview(zeros)[: offset_bytes + length_bytes - at])
+        if not length_bytes or _punch_hole(self._use().number, offset_bytes, length_bytes):
+            return
+        for at in range(offset_bytes, offset_bytes + length_bytes, len(_ZEROS)):
+            self.write(at, memoryview(_ZEROS)[: offset_bytes + length_bytes - at])
 
     def flush(self) -> None:
-        os.fdatasync(self._fd)
+        os.fdatasync(self._use().number)
 
     def close(self) -> None:
-        os.close(self._fd)
+        self._file = None
+
+    def _use(self) -> _Descriptor:
+        file = self._file
+        if file is None:
+            raise _gone()
+        return file
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_CAN_NOT = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.ENODEV})
+
+
+def _punch_hole(number: int, offset_bytes: int, length_bytes: int) -> bool:
+    """Give back the room of a range, which reads as zeros then; False where that can not be done."""
+    fallocate = getattr(_libc, "fallocate64", None) or getattr(_libc, "fallocate", None)
+    if fallocate is None:
+        return False
+    while fallocate(number, _PUNCH_HOLE, ctypes.c_int64(offset_bytes), ctypes.c_int64(length_bytes)):
+        code = ctypes.get_errno()
+        if code in _CAN_NOT:
+            return False
+        if code != errno.EINTR:
+            raise OSError(code, os.strerror(code))
+    return True

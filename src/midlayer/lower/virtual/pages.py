@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from midlayer.lower.virtual.unit import VirtualUnit
+from midlayer.lower.virtual.unit import MAX_TRANSFER_BYTES, VirtualUnit
 from midlayer.standards import mode, vpd
 from midlayer.standards.spc import PeripheralDeviceType, PeripheralQualifier, StandardInquiry
 
@@ -10,7 +10,6 @@ _ADDITIONAL_LENGTH = 96 - 5
 _SAM_5, _SPC_4, _SBC_3 = 0x00A0, 0x0460, 0x04C0
 _SPC_2_LEVEL, _SCSI_2_LEVEL = 4, 2
 _DISK = PeripheralDeviceType.DIRECT_ACCESS
-_MAX_TRANSFER_BYTES = 32 << 20
 
 NO_LOGICAL_UNIT = StandardInquiry(
     peripheral_qualifier=PeripheralQualifier.NOT_SUPPORTED,
@@ -75,20 +74,21 @@ def _designators(unit: VirtualUnit) -> tuple[vpd.Designator, ...]:
 
 def _block_page(unit: VirtualUnit, code: int, peripheral: int) -> bytes:
     spec = unit.spec
-    most = min(_MAX_TRANSFER_BYTES // unit.block_size, 0xFFFFFFFF)
     if code == 0xB0:
         return vpd.BlockLimits(
             peripheral=peripheral,
             wsnz=False,
-            maximum_transfer_length=most,
-            optimal_transfer_length=min(1 << 20, _MAX_TRANSFER_BYTES) // unit.block_size,
+            maximum_transfer_length=unit.max_blocks,
+            optimal_transfer_length=min(1 << 20, MAX_TRANSFER_BYTES) // unit.block_size,
             maximum_unmap_lba_count=0xFFFFFFFF if spec.thin else 0,
             maximum_unmap_block_descriptor_count=256 if spec.thin else 0,
             optimal_unmap_granularity=max(1, 4096 // unit.block_size) if spec.thin else 0,
             maximum_write_same_length=unit.blocks,
         ).encode()
     if code == 0xB1:
-        return vpd.BlockDeviceCharacteristics(peripheral=peripheral, medium_rotation_rate=spec.rotation_rate).encode()
+        return vpd.BlockDeviceCharacteristics(
+            peripheral=peripheral, medium_rotation_rate=spec.rotation_rate
+        ).encode()
     return vpd.LogicalBlockProvisioning(
         peripheral=peripheral, lbpu=spec.thin, lbpws=spec.thin, lbpws10=spec.thin, lbprz=int(spec.thin),
         provisioning_type=2 if spec.thin else 0,

@@ -9,10 +9,12 @@ from midlayer.lower.virtual.unit import (
     CheckCondition,
     Handler,
     VirtualUnit,
+    fields,
     illegal_request,
     invalid_field,
     invalid_parameter,
     lba_out_of_range,
+    no_data,
     received,
     send,
 )
@@ -23,10 +25,12 @@ from midlayer.standards.sense import SenseKey, fixed_sense
 
 READ_CAPACITY_16 = 0x10
 _MAX_UNMAP_DESCRIPTORS = 256
+_MAX_INFORMATION = 0xFFFFFFFF  # what the INFORMATION field of fixed format sense data holds
 _FUA = 0x08
 
 # READ and WRITE are nearly all that a disk does. Their CDBs (`sbc.Read10` and its kin) are unpacked
 # without a value in between, and each width gets its own function, made here, to save a call.
+_unpack_any_6 = Struct(">xBHBx").unpack_from
 _unpack_10 = Struct(">xBIxHx").unpack_from
 _unpack_12 = Struct(">xBIIxx").unpack_from
 _unpack_16 = Struct(">xBQIxx").unpack_from
@@ -35,19 +39,22 @@ _Unpack = Callable[[bytes], tuple[int, ...]]
 
 
 def _unpack_6(cdb: bytes) -> tuple[int, int, int]:
-    fields = sbc.Read6.decode(cdb)
-    return 0, fields.logical_block_address, fields.blocks
+    high, low, blocks = _unpack_any_6(cdb)
+    return 0, (high & 0x1F) << 16 | low, blocks or 256
 
 
-def _reader(unpack: _Unpack) -> Handler:
+def _reader(unpack: _Unpack, length_byte: int) -> Handler:
     def read(unit: VirtualUnit, command: Command) -> None:
         flags, lba, blocks = unpack(command.cdb)
         if flags & 0xE0 and not unit.lun_in_cdb:
             raise invalid_field(1, 7)
         if lba + blocks > unit.blocks:
             raise lba_out_of_range()
+        if blocks > unit.max_blocks:
+            raise invalid_field(length_byte)
         buffer = command.data_in
         if buffer is None:
+            no_data(command)
             return
         block_size = unit.block_size
         length = blocks * block_size
@@ -60,13 +67,15 @@ def _reader(unpack: _Unpack) -> Handler:
     return read
 
 
-def _writer(unpack: _Unpack) -> Handler:
+def _writer(unpack: _Unpack, length_byte: int) -> Handler:
     def write(unit: VirtualUnit, command: Command) -> None:
         flags, lba, blocks = unpack(command.cdb)
         if flags & 0xE0 and not unit.lun_in_cdb:
             raise invalid_field(1, 7)
         if lba + blocks > unit.blocks:
             raise lba_out_of_range()
+        if blocks > unit.max_blocks:
+            raise invalid_field(length_byte)
         _check_writable(unit)
         length = blocks * unit.block_size
         data = command.data_out if command.data_out is not None else b""
@@ -74,7 +83,7 @@ def _writer(unpack: _Unpack) -> Handler:
             if len(data) < length:
                 # The initiator promised more than it has: a host adapter sees that, a device can not.
                 command.host_byte = HostByte.DID_ERROR
-                command.residual = len(data)
+                no_data(command)
                 return
             command.residual = len(data) - length
             data = memoryview(data)[:length]
@@ -85,13 +94,20 @@ def _writer(unpack: _Unpack) -> Handler:
     return write
 
 
-read_6, read_10, read_12, read_16 = map(_reader, (_unpack_6, _unpack_10, _unpack_12, _unpack_16))
-write_6, write_10, write_12, write_16 = map(_writer, (_unpack_6, _unpack_10, _unpack_12, _unpack_16))
+# An unpacker, and the CDB byte where the transfer length begins.
+_WIDTHS: tuple[tuple[_Unpack, int], ...] = (
+    (_unpack_6, 4),
+    (_unpack_10, 7),
+    (_unpack_12, 6),
+    (_unpack_16, 10),
+)
+read_6, read_10, read_12, read_16 = (_reader(*width) for width in _WIDTHS)
+write_6, write_10, write_12, write_16 = (_writer(*width) for width in _WIDTHS)
 
 
 def read_capacity_10(unit: VirtualUnit, command: Command) -> None:
     """READ CAPACITY(10) (SBC-3 5.15); FFFFFFFFh stands for a disk that needs READ CAPACITY(16)."""
-    cdb = sbc.ReadCapacity10.decode(command.cdb)
+    cdb = fields(sbc.ReadCapacity10, command)
     if cdb.logical_block_address and not cdb.pmi:
         raise invalid_field(2)
     last = min(unit.blocks - 1, 0xFFFFFFFF)
@@ -103,7 +119,7 @@ def service_action_in_16(unit: VirtualUnit, command: Command) -> None:
     """SERVICE ACTION IN(16): READ CAPACITY(16) (SBC-3 5.16)."""
     if command.cdb[1] & 0x1F != READ_CAPACITY_16:
         raise invalid_field(1, 4)
-    cdb = sbc.ReadCapacity16.decode(command.cdb)
+    cdb = fields(sbc.ReadCapacity16, command)
     if cdb.logical_block_address and not cdb.pmi:
         raise invalid_field(2)
     data = sbc.ReadCapacity16Data(
@@ -117,35 +133,36 @@ def service_action_in_16(unit: VirtualUnit, command: Command) -> None:
 
 def synchronize_cache_10(unit: VirtualUnit, command: Command) -> None:
     """SYNCHRONIZE CACHE(10) (SBC-3 5.22)."""
-    cdb = sbc.SynchronizeCache10.decode(command.cdb)
-    _synchronize(unit, cdb.logical_block_address, cdb.number_of_logical_blocks)
+    cdb = fields(sbc.SynchronizeCache10, command)
+    _synchronize(unit, command, cdb.logical_block_address, cdb.number_of_logical_blocks)
 
 
 def synchronize_cache_16(unit: VirtualUnit, command: Command) -> None:
     """SYNCHRONIZE CACHE(16) (SBC-3 5.23)."""
-    cdb = sbc.SynchronizeCache16.decode(command.cdb)
-    _synchronize(unit, cdb.logical_block_address, cdb.number_of_logical_blocks)
+    cdb = fields(sbc.SynchronizeCache16, command)
+    _synchronize(unit, command, cdb.logical_block_address, cdb.number_of_logical_blocks)
 
 
-def _synchronize(unit: VirtualUnit, lba: int, blocks: int) -> None:
+def _synchronize(unit: VirtualUnit, command: Command, lba: int, blocks: int) -> None:
     if lba + blocks > unit.blocks:
         raise lba_out_of_range()
     unit.medium.flush()
+    no_data(command)
 
 
 def verify_10(unit: VirtualUnit, command: Command) -> None:
     """VERIFY(10) (SBC-3 5.29)."""
-    _verify(unit, command, sbc.Verify10.decode(command.cdb))
+    _verify(unit, command, fields(sbc.Verify10, command))
 
 
 def verify_12(unit: VirtualUnit, command: Command) -> None:
     """VERIFY(12) (SBC-3 5.30)."""
-    _verify(unit, command, sbc.Verify12.decode(command.cdb))
+    _verify(unit, command, fields(sbc.Verify12, command))
 
 
 def verify_16(unit: VirtualUnit, command: Command) -> None:
     """VERIFY(16) (SBC-3 5.31)."""
-    _verify(unit, command, sbc.Verify16.decode(command.cdb))
+    _verify(unit, command, fields(sbc.Verify16, command))
 
 
 def _verify(unit: VirtualUnit, command: Command, cdb: sbc.Verify10 | sbc.Verify12 | sbc.Verify16) -> None:
@@ -157,32 +174,41 @@ def _verify(unit: VirtualUnit, command: Command, cdb: sbc.Verify10 | sbc.Verify1
     if cdb.bytchk == 2:
         raise invalid_field(1, 2)
     if not cdb.bytchk or not blocks:
-        command.residual = command.requested_bytes
+        no_data(command)
         return
     # BYTCHK 01b compares block for block, 11b compares one block with all of them.
     sent = 1 if cdb.bytchk == 3 else blocks
-    expected = received(command, sent * unit.block_size)
-    stored = bytearray(unit.block_size)
-    for index in range(blocks):
-        unit.medium.read_into((lba + index) * unit.block_size, memoryview(stored))
-        at = (index % sent) * unit.block_size
-        piece = expected[at : at + unit.block_size]
-        if stored != piece:
-            differs = next(offset for offset in range(unit.block_size) if stored[offset] != piece[offset])
-            raise CheckCondition(
-                fixed_sense(SenseKey.MISCOMPARE, 0x1D, 0, information=index * unit.block_size + differs)
-            )
+    if sent > unit.max_blocks:
+        raise invalid_field(1, 2)
+    expected = bytes(received(command, sent * unit.block_size))
+    if cdb.bytchk == 3:
+        expected *= max(1, min(blocks, (1 << 20) // unit.block_size))
+    _compare(unit, lba, blocks, expected)
+
+
+def _compare(unit: VirtualUnit, lba: int, blocks: int, expected: bytes) -> None:
+    """Compare blocks with `expected`, over and over again if it is shorter than they are."""
+    start, end = lba * unit.block_size, (lba + blocks) * unit.block_size
+    for at in range(start, end, len(expected)):
+        stored = bytearray(min(len(expected), end - at))
+        unit.medium.read_into(at, memoryview(stored))
+        if not expected.startswith(stored):
+            pairs = zip(stored, expected, strict=False)
+            offset = at - start + next(index for index, (one, other) in enumerate(pairs) if one != other)
+            fits = offset <= _MAX_INFORMATION
+            raise CheckCondition(fixed_sense(SenseKey.MISCOMPARE, 0x1D, information=offset if fits else None))
 
 
 def unmap(unit: VirtualUnit, command: Command) -> None:
     """UNMAP (SBC-3 5.28)."""
     if not unit.spec.thin:
         raise CheckCondition(fixed_sense(SenseKey.ILLEGAL_REQUEST, 0x20))
-    cdb = sbc.Unmap.decode(command.cdb)
+    cdb = fields(sbc.Unmap, command)
     if cdb.anchor:
         raise invalid_field(1, 0)
     _check_writable(unit)
     if not cdb.parameter_list_length:
+        no_data(command)
         return
     if cdb.parameter_list_length < 8:
         raise illegal_request(0x1A)
@@ -201,18 +227,18 @@ def unmap(unit: VirtualUnit, command: Command) -> None:
 
 def write_same_10(unit: VirtualUnit, command: Command) -> None:
     """WRITE SAME(10) (SBC-3 5.41)."""
-    cdb = sbc.WriteSame10.decode(command.cdb)
-    _write_same(unit, command, cdb, no_data=False)
+    cdb = fields(sbc.WriteSame10, command)
+    _write_same(unit, command, cdb, without_data=False)
 
 
 def write_same_16(unit: VirtualUnit, command: Command) -> None:
     """WRITE SAME(16) (SBC-3 5.42)."""
-    cdb = sbc.WriteSame16.decode(command.cdb)
-    _write_same(unit, command, cdb, no_data=cdb.ndob)
+    cdb = fields(sbc.WriteSame16, command)
+    _write_same(unit, command, cdb, without_data=cdb.ndob)
 
 
 def _write_same(
-    unit: VirtualUnit, command: Command, cdb: sbc.WriteSame10 | sbc.WriteSame16, *, no_data: bool
+    unit: VirtualUnit, command: Command, cdb: sbc.WriteSame10 | sbc.WriteSame16, *, without_data: bool
 ) -> None:
     if cdb.wrprotect and not unit.lun_in_cdb:
         raise invalid_field(1, 7)
@@ -225,7 +251,9 @@ def _write_same(
     if lba >= unit.blocks or lba + blocks > unit.blocks:
         raise lba_out_of_range()
     _check_writable(unit)
-    pattern = b"" if no_data else bytes(received(command, unit.block_size))
+    pattern = b"" if without_data else bytes(received(command, unit.block_size))
+    if without_data:
+        no_data(command)
     if not any(pattern):
         unit.medium.zero(lba * unit.block_size, blocks * unit.block_size)
         return

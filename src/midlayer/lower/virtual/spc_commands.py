@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from midlayer.lower.virtual import pages
 from midlayer.lower.virtual.unit import (
-    CheckCondition,
     Handler,
     VirtualUnit,
+    fields,
     illegal_request,
     invalid_field,
+    no_data,
     send,
 )
 from midlayer.mid.command import Command
 from midlayer.standards import mode
 from midlayer.standards.opcodes import Opcode
+from midlayer.standards.sam import is_well_known_lun
 from midlayer.standards.sense import SenseKey, descriptor_sense, fixed_sense
 from midlayer.standards.spc import (
     Inquiry,
@@ -33,13 +35,15 @@ REPORT_LUNS_WELL_KNOWN = 0xC101
 
 def test_unit_ready(unit: VirtualUnit, command: Command) -> None:
     """TEST UNIT READY (SPC-4 6.47): ready."""
+    if command.data_in is not None or command.data_out is not None:
+        no_data(command)
 
 
 def inquiry(unit: VirtualUnit, command: Command) -> None:
     """INQUIRY (SPC-4 6.6)."""
     if command.cdb[1] & 0x02:  # CMDDT, obsolete
         raise invalid_field(1, 1)
-    cdb = Inquiry.decode(command.cdb)
+    cdb = fields(Inquiry, command)
     if not cdb.evpd:
         if cdb.page_code:
             raise invalid_field(2)
@@ -53,7 +57,7 @@ def inquiry(unit: VirtualUnit, command: Command) -> None:
 
 def missing_unit_inquiry(command: Command) -> None:
     """INQUIRY for a LUN that the target does not have: qualifier 011b, type 1Fh (SPC-4 6.6.2)."""
-    cdb = Inquiry.decode(command.cdb)
+    cdb = fields(Inquiry, command)
     if cdb.evpd or cdb.page_code:
         raise invalid_field(2 if cdb.page_code else 1)
     send(command, pages.NO_LOGICAL_UNIT, cdb.allocation_length)
@@ -66,24 +70,40 @@ def report_luns(unit: VirtualUnit, command: Command) -> None:
 
 def send_lun_list(command: Command, luns: list[int]) -> None:
     """Answer REPORT LUNS with `luns`, as SELECT REPORT asks for."""
-    cdb = ReportLuns.decode(command.cdb)
+    cdb = fields(ReportLuns, command)
     if cdb.select_report > 2:
         raise invalid_field(2)
     if cdb.allocation_length < 16:
         raise invalid_field(6)
-    send(command, encode_lun_list([] if cdb.select_report == 1 else luns), cdb.allocation_length)
+    if cdb.select_report < 2:
+        well_known = cdb.select_report == 1
+        luns = [lun for lun in luns if is_well_known_lun(lun) is well_known]
+    send(command, encode_lun_list(luns), cdb.allocation_length)
 
 
 def request_sense(unit: VirtualUnit, command: Command) -> None:
     """REQUEST SENSE (SPC-4 6.39): sense data goes with each command, so there is none left here."""
-    cdb = RequestSense.decode(command.cdb)
+    _send_sense(command, SenseKey.NO_SENSE, 0)
+
+
+def missing_unit_sense(command: Command) -> None:
+    """REQUEST SENSE for a LUN without a device: LOGICAL UNIT NOT SUPPORTED is the data (SPC-4 6.39)."""
+    _send_sense(command, SenseKey.ILLEGAL_REQUEST, 0x25)
+
+
+def _send_sense(command: Command, key: SenseKey, asc: int) -> None:
+    cdb = fields(RequestSense, command)
     encode = descriptor_sense if cdb.desc else fixed_sense
-    send(command, encode(SenseKey.NO_SENSE, 0, 0), cdb.allocation_length)
+    send(command, encode(key, asc), cdb.allocation_length)
+
+
+def _not_accessible_sense(unit: VirtualUnit, command: Command) -> None:
+    missing_unit_sense(command)
 
 
 def mode_sense_6(unit: VirtualUnit, command: Command) -> None:
     """MODE SENSE(6) (SPC-4 6.13)."""
-    cdb = ModeSense6.decode(command.cdb)
+    cdb = fields(ModeSense6, command)
     body = _mode_pages(unit, cdb.page_code, cdb.subpage_code, cdb.page_control)
     blocks = b"" if cdb.dbd else pages.block_descriptor(unit, long=False)
     header = mode.ModeHeader6(
@@ -97,7 +117,7 @@ def mode_sense_6(unit: VirtualUnit, command: Command) -> None:
 
 def mode_sense_10(unit: VirtualUnit, command: Command) -> None:
     """MODE SENSE(10) (SPC-4 6.14)."""
-    cdb = ModeSense10.decode(command.cdb)
+    cdb = fields(ModeSense10, command)
     body = _mode_pages(unit, cdb.page_code, cdb.subpage_code, cdb.page_control)
     blocks = b"" if cdb.dbd else pages.block_descriptor(unit, long=cdb.llbaa)
     header = mode.ModeHeader10(
@@ -138,10 +158,8 @@ SPC_TABLE: dict[int, Handler] = {
 }
 
 NOT_ACCESSIBLE_TABLE: dict[int, Handler] = {
-    **{opcode: not_accessible for opcode in range(256)},
-    Opcode.REQUEST_SENSE: request_sense,
+    **dict.fromkeys(range(256), not_accessible),
+    Opcode.REQUEST_SENSE: _not_accessible_sense,
     Opcode.INQUIRY: inquiry,
     Opcode.REPORT_LUNS: report_luns,
 }
-
-__all__ = ["NOT_ACCESSIBLE_TABLE", "SPC_TABLE", "CheckCondition", "missing_unit_inquiry", "send_lun_list"]

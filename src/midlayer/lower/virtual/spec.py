@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from midlayer.errors import UsageError
 from midlayer.quantities import parse_size
+from midlayer.spelling import no_such_key
 from midlayer.standards.spc import PeripheralDeviceType
 
 TYPES: dict[str, int] = {
@@ -37,10 +38,11 @@ TYPES: dict[str, int] = {
 }
 """Peripheral device types by the names that a configuration uses; a number is as good."""
 
-QUALIFIERS: dict[str, int] = {"000b": 0, "001b": 1, "010b": 2, "011b": 3, "100b": 4, "101b": 5, "110b": 6, "111b": 7}
+QUALIFIERS: dict[str, int] = {f"{number:03b}b": number for number in range(8)}
 
 _BLOCK_SIZES = (512, 4096)
 _NAA_LOCALLY_ASSIGNED = "3"
+_MOST_MEMORY, _LARGEST_FILE = 1 << 46, (1 << 63) - 1
 
 
 class SpecError(UsageError):
@@ -67,8 +69,8 @@ class UnitSpec:
         vendor, product, revision: INQUIRY identification, up to 8, 16 and 4 characters.
         serial: Unit serial number; made from the address if it is empty.
         naa: NAA designator as 16 or 32 hexadecimal digits; made from the serial number if it is empty.
-        size: Bytes of the medium, ``1G`` or a number.
-        block_size: 512 or 4096 (a CD has 2048).
+        size: Bytes of the medium, ``1G`` or a number; 0 for all of a file that is there.
+        block_size: 512 or 4096 (a CD has 2048); 0 for what is usual.
         file: A file for the blocks; sparse memory without it.
         thin: Thin provisioning: UNMAP and WRITE SAME with UNMAP give blocks back.
         write_protected: Writes end with DATA PROTECT.
@@ -87,7 +89,7 @@ class UnitSpec:
     serial: str = ""
     naa: str = ""
     size: int = 1 << 30
-    block_size: int = 512
+    block_size: int = 0
     file: Path | None = None
     thin: bool = False
     write_protected: bool = False
@@ -110,11 +112,15 @@ class UnitSpec:
         for key, convert in _CONVERSIONS.items():
             if key in values:
                 values[key] = convert(key, values[key])
-        spec = cls(**values)
-        if spec.type == PeripheralDeviceType.CD_DVD and "block_size" not in values:
-            spec = replace(spec, block_size=2048)
-        spec._check()
-        return spec
+        if "size" not in values and "file" in values and values["file"].exists():
+            values["size"] = 0
+        return cls(**values)
+
+    def __post_init__(self) -> None:
+        if not self.block_size:
+            usual = 2048 if self.type == PeripheralDeviceType.CD_DVD else _BLOCK_SIZES[0]
+            object.__setattr__(self, "block_size", usual)
+        self._check()
 
     def expanded(self) -> list[Self]:
         """Return the single units that `count` stands for."""
@@ -141,8 +147,10 @@ class UnitSpec:
         sizes = (2048,) if self.type == PeripheralDeviceType.CD_DVD else _BLOCK_SIZES
         if self.block_size not in sizes:
             raise SpecError("block_size", f"{self.block_size} must be {' or '.join(map(str, sizes))}")
-        if self.size % self.block_size or (not self.size and self.file is None):
+        if self.size % self.block_size or (self.size <= 0 and self.file is None):
             raise SpecError("size", f"{self.size} must be a multiple of the block size, and more than 0")
+        if self.size > (_MOST_MEMORY if self.file is None else _LARGEST_FILE):
+            raise SpecError("size", f"{self.size} is too large; memory holds up to 64T, a file up to 8192P")
         if self.naa and (len(self.naa) not in (16, 32) or not _is_hex(self.naa)):
             raise SpecError("naa", f"{self.naa!r} must be 16 or 32 hexadecimal digits")
         if self.count > 1 and (self.serial or self.naa or self.file):
@@ -191,12 +199,14 @@ class HostSpec:
                 values[key] = convert(key, value)
         spec = cls(**values)
         taken: set[tuple[int, int, int]] = set()
-        for unit in (single for unit in spec.units for single in unit.expanded()):
+        for unit in (single for table in spec.units for single in table.expanded()):
             place = (unit.channel, unit.target, unit.lun)
             if place in taken:
                 raise SpecError("unit", f"two units at channel {place[0]}, target {place[1]}, LUN {place[2]}")
             if unit.channel > spec.max_channel or unit.target >= spec.max_id or unit.lun >= spec.max_lun:
                 raise SpecError("unit", f"channel, target and LUN {place} are beyond what the host addresses")
+            if unit.target == spec.this_id:
+                raise SpecError("unit", f"target {unit.target} is the id of the host itself, this_id")
             taken.add(place)
         return spec
 
@@ -205,7 +215,7 @@ def _known(cls: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     known = {field.name for field in fields(cls)}
     for key in given:
         if key not in known:
-            raise SpecError(key, f"there is no such key; known keys are {', '.join(sorted(known))}")
+            raise SpecError(key, no_such_key(key, known))
     return dict(given)
 
 
@@ -228,10 +238,12 @@ def _named_number(names: Mapping[str, int], highest: int) -> Any:
     def convert(key: str, value: object) -> int:
         if isinstance(value, str) and value.lower() in names:
             return names[value.lower()]
-        if isinstance(value, str) and not value.isdigit():
-            raise SpecError(key, f"{value!r} must be one of {', '.join(names)}, or a number")
-        result: int = number(key, value)
-        return result
+        try:
+            return int(number(key, value))
+        except SpecError:
+            raise SpecError(
+                key, f"{value!r} must be one of {', '.join(names)}, or a number to {highest}"
+            ) from None
 
     return convert
 

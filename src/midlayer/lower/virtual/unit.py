@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
+from midlayer.errors import NodeError
+from midlayer.layout import Layout
 from midlayer.lower.virtual.medium import FileMedium, Medium, MemoryMedium
 from midlayer.lower.virtual.spec import UnitSpec
 from midlayer.mid.command import Command
 from midlayer.standards.sam import Status
 from midlayer.standards.sense import FieldPointer, SenseKey, fixed_sense
+
+MAX_TRANSFER_BYTES = 32 << 20
+"""Most bytes that a READ, a WRITE or a VERIFY with data moves."""
 
 
 class CheckCondition(Exception):
@@ -18,7 +25,9 @@ class CheckCondition(Exception):
         self.sense_data = sense_data
 
 
-def illegal_request(asc: int, ascq: int = 0, *, byte: int | None = None, bit: int | None = None) -> CheckCondition:
+def illegal_request(
+    asc: int, ascq: int = 0, *, byte: int | None = None, bit: int | None = None
+) -> CheckCondition:
     """Return ILLEGAL REQUEST, with a field pointer into the CDB if `byte` is given."""
     pointer = None if byte is None else FieldPointer(in_cdb=True, byte=byte, bit=bit)
     return CheckCondition(fixed_sense(SenseKey.ILLEGAL_REQUEST, asc, ascq, field_pointer=pointer))
@@ -49,10 +58,22 @@ class VirtualUnit:
         block_size: Bytes of a logical block.
         medium: Where the blocks are.
         table: Operation code → `Handler`; what is not in it is not supported.
+        max_blocks: Most blocks in one READ or WRITE, as the Block Limits page says.
+        plugged: False once it has been pulled out.
         siblings: LUNs of the same target, for REPORT LUNS; called at each command.
     """
 
-    __slots__ = ("block_size", "blocks", "lun_in_cdb", "medium", "siblings", "spec", "table")
+    __slots__ = (
+        "block_size",
+        "blocks",
+        "lun_in_cdb",
+        "max_blocks",
+        "medium",
+        "plugged",
+        "siblings",
+        "spec",
+        "table",
+    )
 
     def __init__(
         self, spec: UnitSpec, table: Table, siblings: Callable[[], list[int]], *, has_blocks: bool
@@ -68,14 +89,40 @@ class VirtualUnit:
         else:
             self.medium = MemoryMedium(spec.size if has_blocks else 0)
         self.blocks = self.medium.size_bytes // spec.block_size
+        self.max_blocks = MAX_TRANSFER_BYTES // spec.block_size
+        self.plugged = True
+        if has_blocks and not self.blocks:
+            self.medium.close()
+            raise NodeError(errno.EINVAL, f"{spec.file}: the file has not room for one block")
 
-    def close(self) -> None:
-        """Let go of the medium."""
+    def close(self, table: Table) -> None:
+        """Let go of the medium, and answer by `table` from now on."""
+        self.plugged, self.table = False, table
         self.medium.close()
 
 
 Handler = Callable[["VirtualUnit", Command], None]
 Table = Mapping[int, Handler]
+
+
+_L = TypeVar("_L", bound=Layout)
+
+
+def fields(layout: type[_L], command: Command) -> _L:
+    """Decode a CDB.
+
+    Raises:
+        CheckCondition: INVALID FIELD IN CDB, if it is shorter than the command's.
+    """
+    cdb = command.cdb
+    if len(cdb) < layout.size:
+        raise invalid_field(len(cdb) - 1)
+    return layout.decode(cdb)
+
+
+def no_data(command: Command) -> None:
+    """Say that nothing of the buffer was moved."""
+    command.residual = command.requested_bytes
 
 
 def send(command: Command, data: bytes | bytearray | memoryview, allocation_length: int) -> None:
@@ -85,7 +132,7 @@ def send(command: Command, data: bytes | bytearray | memoryview, allocation_leng
     count = min(len(data), allocation_length, room)
     if buffer is not None:
         buffer[:count] = data[:count]
-    command.residual = room - count
+    command.residual = command.requested_bytes - count
 
 
 def received(command: Command, length: int) -> memoryview:

@@ -1,0 +1,289 @@
+"""SG_IO: one command through a node of the kernel's sg driver, and the descriptors to do so.
+
+A `Slot` is a descriptor with everything that a command needs, prepared once: the header, room for a CDB
+and for sense data. Data goes straight between the device and the caller's buffer. LP64 only, as the
+header's layout is.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from ctypes import addressof, c_char, c_char_p, c_void_p
+from typing import Any
+
+from midlayer.mid.clock import Clock, Timer
+from midlayer.mid.command import Buffer, Command, HostByte
+
+SG_IO = 0x2285
+MAX_CDB_BYTES = 252
+MAX_SLOTS = 64
+"""Commands that the kernel gets at once for one device; more callers wait for one to end."""
+
+IDLE_CLOSE_S = 1.0
+"""After one to two times this long without a command the descriptors of a device are closed."""
+
+_HEADER_BYTES = 88
+_CDB_BYTES = 260
+_SENSE_BYTES = 252
+_DXFER_NONE, _DXFER_TO_DEV, _DXFER_FROM_DEV = -1, -2, -3
+_DRIVER_STATUS_MASK = 0x0F
+_DRIVER_TIMEOUT, _DRIVER_SENSE = 0x06, 0x08
+_MAX_TIMEOUT_MS = 0xFFFFFFFF
+
+# interface_id dxfer_direction cmd_len mx_sb_len iovec_count dxfer_len dxferp cmdp sbp timeout flags
+_pack_request = struct.Struct("=iiBBHIQQQII").pack_into
+# status, then (masked_status and msg_status left out) sb_len_wr host_status driver_status resid
+_ANSWER_AT = 64
+_unpack_answer = struct.Struct("=BxxBHHi").unpack_from
+_GOOD_ANSWER = bytes(12)
+
+Ioctl = Callable[[int, int, Any, bool], int]
+
+
+class Slot:
+    """A descriptor of an sg node, and the header for one command at a time.
+
+    Args:
+        fd: Open for reading and writing. The slot owns it.
+        ioctl: `fcntl.ioctl`. It releases the interpreter lock, because the header is short.
+    """
+
+    __slots__ = ("_cdb", "_cdb_at", "_header", "_ioctl", "_request", "_sense", "_sense_at", "fd")
+
+    def __init__(self, fd: int, ioctl: Ioctl) -> None:
+        self.fd = fd
+        self._ioctl = ioctl
+        self._header = bytearray(_HEADER_BYTES)
+        self._request: tuple[int, int, int, int, float] | None = None  # what the header is prepared for
+        # Never resized, hence never moved; a bytearray takes a CDB far quicker than a ctypes array does.
+        self._cdb = bytearray(_CDB_BYTES)
+        self._sense = bytearray(_SENSE_BYTES)
+        self._cdb_at = addressof(c_char.from_buffer(self._cdb))
+        self._sense_at = addressof(c_char.from_buffer(self._sense))
+
+    def execute(self, command: Command) -> None:
+        """Send a command, wait for its end, and write the answer into it.
+
+        Raises:
+            OSError: What the ioctl says instead of an answer.
+        """
+        cdb, data_in = command.cdb, command.data_in
+        direction, count, address = _DXFER_NONE, 0, 0
+        keep: object = None
+        if data_in is not None:
+            if count := len(data_in):
+                keep = first = c_char.from_buffer(data_in)
+                direction, address = _DXFER_FROM_DEV, addressof(first)
+        elif command.data_out:
+            direction, count = _DXFER_TO_DEV, len(command.data_out)
+            address, keep = address_of(command.data_out)
+        header = self._header
+        request = (len(cdb), direction, count, address, command.timeout_s)
+        if request != self._request:  # the kernel leaves this part of the header as it is
+            self._prepare(*request)
+            self._request = request
+        self._cdb[: len(cdb)] = cdb
+        self._ioctl(self.fd, SG_IO, header, True)
+        if not header.startswith(_GOOD_ANSWER, _ANSWER_AT):
+            self._take_answer(command)
+        del keep  # to here it kept the buffer in its place
+
+    def _prepare(self, cdb_length: int, direction: int, count: int, address: int, timeout_s: float) -> None:
+        timeout_ms = min(int(timeout_s * 1000) or 1, _MAX_TIMEOUT_MS)
+        _pack_request(
+            self._header, 0, 0x53, direction, cdb_length, _SENSE_BYTES, 0, count, address, self._cdb_at,
+            self._sense_at, timeout_ms, 0,
+        )  # fmt: skip
+
+    def _take_answer(self, command: Command) -> None:
+        answer = _unpack_answer(self._header, _ANSWER_AT)
+        status, sense_length, host_byte, driver_byte, command.residual = answer
+        if status or host_byte or sense_length or driver_byte:
+            command.status = status
+            command.host_byte = host_byte or _from_driver_byte(driver_byte)
+            command.sense_data = bytes(self._sense[:sense_length])
+
+    def close(self) -> None:
+        """Close the descriptor. A second call does nothing."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _from_driver_byte(driver_byte: int) -> int:
+    """Kernels before 5.14 say some things in the driver byte only."""
+    kind = driver_byte & _DRIVER_STATUS_MASK
+    if kind in (0, _DRIVER_SENSE):
+        return HostByte.DID_OK
+    return HostByte.DID_TIME_OUT if kind == _DRIVER_TIMEOUT else HostByte.DID_ERROR
+
+
+class Pool:
+    """The slots of one node: taken and given back last in, first out, so that few are ever opened.
+
+    Args:
+        open_fd: Opens the node once more; called without a lock held.
+        ioctl: For the slots.
+        limit: Most slots at once.
+        clock: Closes idle slots, because an open descriptor keeps the module of the host's driver from
+            being unloaded and others from opening the node exclusively. None keeps them open.
+    """
+
+    def __init__(
+        self, open_fd: Callable[[], int], ioctl: Ioctl, *, limit: int = MAX_SLOTS, clock: Clock | None = None
+    ) -> None:
+        self._open_fd = open_fd
+        self._slot_ioctl = ioctl
+        self._limit = limit
+        self._clock = clock
+        self._timer: Timer | None = None
+        self._used = False  # since the timer came last
+        self._free: list[Slot] = []  # pop and append are atomic, so the fast path needs no lock
+        self._condition = threading.Condition()
+        self._opened = 0
+        self._waiting = 0
+        self._closed = False
+
+    @property
+    def opened(self) -> int:
+        """Slots that there are now."""
+        return self._opened
+
+    def take(self) -> Slot:
+        """Return a slot for the caller alone; open one, or wait for one, if none is free.
+
+        Raises:
+            OSError: ENODEV if the pool is closed, and whatever `open_fd` raises.
+        """
+        try:
+            return self._free.pop()
+        except IndexError:
+            return self._open_or_wait()
+
+    def give_back(self, slot: Slot) -> None:
+        """Return a slot that `take` gave."""
+        self._used = True
+        self._free.append(slot)
+        # Whoever waits, or closes, sets its mark first and looks at the list then.
+        if self._waiting or self._closed:
+            self._attend()
+
+    def close(self) -> None:
+        """Close what is free now, and everything else when it is given back. Nobody gets a slot any more."""
+        self._closed = True
+        self._attend()
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _attend(self) -> None:
+        with self._condition:
+            if self._closed:
+                self._close_free()
+                self._condition.notify_all()
+            else:
+                self._condition.notify()
+
+    def _close_free(self) -> None:
+        with suppress(IndexError):  # others may take slots meanwhile
+            while True:
+                self._free.pop().close()
+                self._opened -= 1
+
+    def _open_or_wait(self) -> Slot:
+        with self._condition:
+            self._waiting += 1
+            try:
+                slot = self._wait_for_room()
+            finally:
+                self._waiting -= 1
+        if slot is not None:
+            return slot
+        try:
+            slot = Slot(self._open_fd(), self._slot_ioctl)
+        except BaseException:
+            with self._condition:
+                self._opened -= 1
+                self._condition.notify()
+            raise
+        if self._clock is not None:
+            with self._condition:
+                if self._timer is None and not self._closed:
+                    self._timer = self._clock.call_later(IDLE_CLOSE_S, self._close_if_idle)
+        return slot
+
+    def _close_if_idle(self) -> None:
+        with self._condition:
+            used, self._used = self._used, False
+            if not used and not self._waiting:
+                self._close_free()
+            self._timer = None
+            if self._clock is not None and self._opened and not self._closed:
+                self._timer = self._clock.call_later(IDLE_CLOSE_S, self._close_if_idle)
+
+    def _wait_for_room(self) -> Slot | None:
+        """Return a free slot, or None with one more counted as open. The caller holds the condition."""
+        while True:
+            if self._closed:
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+            with suppress(IndexError):
+                return self._free.pop()
+            if self._opened < self._limit:
+                self._opened += 1
+                return None
+            self._condition.wait()
+
+
+class _PyBuffer(ctypes.Structure):
+    """`Py_buffer`, of CPython's stable ABI."""
+
+    _fields_ = (
+        ("buf", c_void_p),
+        ("obj", c_void_p),
+        ("len", ctypes.c_ssize_t),
+        ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int),
+        ("ndim", ctypes.c_int),
+        ("format", c_void_p),
+        ("shape", c_void_p),
+        ("strides", c_void_p),
+        ("suboffsets", c_void_p),
+        ("internal", c_void_p),
+    )
+
+
+class _Pinned:
+    """A read-only buffer that stays where it is as long as this object lives.
+
+    ctypes has no way to the address of a read-only memoryview, and a copy is what we are here to avoid.
+    """
+
+    def __init__(self, buffer: Buffer) -> None:
+        self._view = _PyBuffer()
+        ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(buffer), ctypes.byref(self._view), 0)
+        self.address: int = self._view.buf
+
+    def __del__(self) -> None:
+        if self._view.obj:
+            ctypes.pythonapi.PyBuffer_Release(ctypes.byref(self._view))
+
+
+def address_of(buffer: Buffer) -> tuple[int, object]:
+    """Return where the bytes of a buffer are, and an object to keep for as long as that matters."""
+    if type(buffer) is bytes:
+        pointer = c_char_p(buffer)
+        return c_void_p.from_buffer(pointer).value or 0, pointer
+    if isinstance(buffer, memoryview) and buffer.readonly:
+        pinned = _Pinned(buffer)
+        return pinned.address, pinned
+    first = c_char.from_buffer(buffer)
+    return addressof(first), first

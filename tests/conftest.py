@@ -1,0 +1,66 @@
+"""What holds for every test: nothing is left behind, and chance can be repeated."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+_SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
+
+settings.register_profile(
+    "repeatable", derandomize=True, database=None, deadline=None, suppress_health_check=_SLOW_IS_FINE
+)
+settings.register_profile(
+    "explore", database=None, deadline=None, print_blob=True, suppress_health_check=_SLOW_IS_FINE
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--explore", action="store_true", help="let Hypothesis try something new each time")
+
+
+@pytest.hookimpl(tryfirst=True)  # before Hypothesis reads the seed
+def pytest_configure(config: pytest.Config) -> None:
+    explore = config.getoption("--explore") and os.environ.get("CI") != "true"
+    settings.load_profile("explore" if explore else "repeatable")
+    if explore and config.getoption("--hypothesis-seed", None) is None:
+        config.option.hypothesis_seed = random.SystemRandom().randrange(1 << 32)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    profile = settings.get_current_profile_name()
+    seed = config.getoption("--hypothesis-seed", None)
+    return f"hypothesis: {profile}" + (f", repeat with --explore --hypothesis-seed={seed}" if seed else "")
+
+
+def _threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("midlayer")}
+
+
+def _descriptors() -> dict[str, str]:
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found[number] = os.readlink(f"/proc/self/fd/{number}")
+        except FileNotFoundError:
+            continue  # the descriptor that listed the directory
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves threads of midlayer, or file descriptors."""
+    threads, descriptors = _threads(), _descriptors()
+    yield
+    if _descriptors().keys() - descriptors.keys():
+        gc.collect()  # an error that was caught may keep its frame, and all in it, in a cycle
+    left = {number: what for number, what in _descriptors().items() if number not in descriptors}
+    assert not left, f"file descriptors left open: {left}"
+    names = [thread.name for thread in _threads() - threads]
+    assert not names, f"threads left running: {names}"

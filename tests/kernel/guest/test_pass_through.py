@@ -1,0 +1,115 @@
+"""Commands through midlayer to real devices, judged by sg3_utils and dd on the same nodes."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import midlayer
+from midlayer.errors import MediumError, NodeError
+from midlayer.standards.sbc import Read10, ReadCapacity16
+from midlayer.standards.spc import Inquiry, TestUnitReady
+
+from .eventually import eventually
+from .scsi_debug import ScsiDebug
+
+LoadScsiDebug = Callable[..., ScsiDebug]
+CHUNK = 64 * 1024
+BLOCK = 512
+BAD_LBA = 0x1234
+
+
+def node(device: Path, kind: str) -> str:
+    """Return the ``scsi_generic`` or ``block`` node of a device."""
+    (entry,) = eventually(lambda: list((device / kind).iterdir()), reason=f"{kind} of {device.name}")
+    return f"/dev/{entry.name}"
+
+
+def disk(debug: ScsiDebug) -> Path:
+    (device,) = eventually(debug.devices)
+    return device
+
+
+def judged(*command: str) -> bytes:
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+@pytest.mark.parametrize("ptype", [0, 1, 5, 8, 13])
+def test_inquiry_equals_sg_inq(scsi_debug: LoadScsiDebug, ptype: int) -> None:
+    path = node(disk(scsi_debug(ptype=ptype)), "scsi_generic")
+    with midlayer.open_device(path) as device:
+        ours = device.execute(Inquiry(allocation_length=96).encode(), data_in=96).raise_for_status()
+        identification = Inquiry(evpd=True, page_code=0x83, allocation_length=252).encode()
+        vpd = device.execute(identification, data_in=252).raise_for_status()
+    assert bytes(ours.data) == judged("sg_inq", "--raw", "--len=96", path)
+    assert bytes(vpd.data) == judged("sg_vpd", "--page=0x83", "--raw", path)
+
+
+def test_read_capacity_equals_sg_readcap(scsi_debug: LoadScsiDebug) -> None:
+    path = node(disk(scsi_debug(sector_size=4096, lbpu=1)), "scsi_generic")
+    with midlayer.open_device(path) as device:
+        ours = device.execute(ReadCapacity16(allocation_length=32).encode(), data_in=32).raise_for_status()
+    assert bytes(ours.data) == judged("sg_readcap", "--long", "--raw", path)
+
+
+def test_inquiry_of_the_disk_of_qemu_equals_sg_inq(qemu_disk: Path) -> None:
+    path = node(qemu_disk, "scsi_generic")
+    with midlayer.open_device(path) as device:
+        ours = device.execute(Inquiry(allocation_length=36).encode(), data_in=36).raise_for_status()
+    assert bytes(ours.data) == judged("sg_inq", "--raw", "--len=36", path)
+
+
+def test_a_medium_error_comes_back_with_its_lba(scsi_debug: LoadScsiDebug) -> None:
+    path = node(disk(scsi_debug(opts=2)), "scsi_generic")
+    with midlayer.open_device(path) as device:
+        result = device.execute(Read10(logical_block_address=BAD_LBA - 4, transfer_length=8).encode(), data_in=8 * BLOCK)
+    assert result.sense is not None
+    assert (result.sense.key, result.sense.asc, result.sense.ascq) == (3, 0x11, 0)
+    assert result.sense.information == BAD_LBA
+    assert result.residual == 8 * BLOCK
+    with pytest.raises(MediumError, match="MEDIUM ERROR"):
+        result.raise_for_status()
+
+
+def test_a_read_in_64_kib_blocks_equals_dd(scsi_debug: LoadScsiDebug) -> None:
+    device_path = disk(scsi_debug(dev_size_mb=4))
+    block, generic = node(device_path, "block"), node(device_path, "scsi_generic")
+    content = random.Random(64).randbytes(4 << 20)
+    subprocess.run(["dd", f"of={block}", "bs=64k", "oflag=direct", "status=none", "iflag=fullblock"], input=content, check=True)
+    read = bytearray(len(content))
+    view = memoryview(read)
+    with midlayer.open_device(generic) as device:
+        for at in range(0, len(content), CHUNK):
+            cdb = Read10(logical_block_address=at // BLOCK, transfer_length=CHUNK // BLOCK).encode()
+            result = device.execute(cdb, data_in=view[at : at + CHUNK]).raise_for_status()
+            assert result.residual == 0
+    assert bytes(read) == judged("dd", f"if={block}", "bs=64k", "iflag=direct", "status=none") == content
+
+
+def test_a_device_that_goes_while_a_command_is_in_flight_gives_a_result(scsi_debug: LoadScsiDebug) -> None:
+    debug = scsi_debug(ndelay=500_000_000)
+    device_path = disk(debug)
+    path = node(device_path, "scsi_generic")
+    eventually(lambda: subprocess.run(["sg_turs", path], check=False).returncode == 0, timeout_s=30)
+    results = []
+    with midlayer.open_device(path) as device:
+        read = Read10(transfer_length=1).encode()
+        flight = threading.Thread(target=lambda: results.append(device.execute(read, data_in=BLOCK)))
+        flight.start()
+        eventually(lambda: int((device_path / "device_busy").read_text()) > 0, interval_s=0.001)
+        (device_path / "delete").write_text("1\n")
+        flight.join(20)
+        assert not flight.is_alive(), "the command hangs"
+        assert results[0].ok or results[0].host_byte == midlayer.HostByte.DID_NO_CONNECT
+        after = device.execute(TestUnitReady().encode())
+        assert after.host_byte == midlayer.HostByte.DID_NO_CONNECT
+
+
+def test_a_node_that_is_no_scsi_device_is_named() -> None:
+    with pytest.raises(NodeError, match="/dev/null"):
+        midlayer.open_device("/dev/null")

@@ -1,0 +1,59 @@
+"""Whatever text people give: a value, or the one error that is documented for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from midlayer.device_url import parse_device_url
+from midlayer.errors import ConfigError, DeviceUrlError
+from midlayer.frontends.config import find_line, load, parse
+
+KEYS = ["daemon", "log", "host", "unit", "host.unit", "driver", "size", "listen", "keep_events", "lun", "x"]
+VALUES = ['"virtual"', '"linux"', "5", "-1", "true", "[]", "{}", '"1G"', "1.5", "1979-05-27", '"', "[[", "'x'"]
+LINES = st.one_of(
+    st.sampled_from([f"[{key}]" for key in KEYS] + [f"[[{key}]]" for key in KEYS]),
+    st.tuples(st.sampled_from(KEYS), st.sampled_from(VALUES)).map(" = ".join),
+    st.text(max_size=20),
+)
+TOML_LIKE = st.lists(LINES, max_size=12).map("\n".join)
+URL_LIKE = st.one_of(
+    st.text(),
+    st.from_regex(r"(virtual:|iscsi://)[a-z0-9@:/?&=%\[\].²-]*", fullmatch=True),
+    st.from_regex(r"[0-9²٣]{0,25}(:[0-9²]{0,25}){3}", fullmatch=True),
+    st.from_regex(r"(/dev/)?(sg|sd|st|nst|sr|ch)[a-z0-9٣]*", fullmatch=True),
+)
+
+
+@given(TOML_LIKE)
+def test_a_configuration_is_right_or_a_config_error(text: str) -> None:
+    try:
+        parse(text, file="m.toml")
+    except ConfigError as error:
+        assert str(error).startswith("m.toml")
+        assert 0 <= error.line <= max(1, len(text.splitlines()) + 1)
+
+
+@given(st.binary(max_size=200))
+def test_a_file_of_any_bytes(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "m.toml"
+    file.write_bytes(data)
+    try:
+        load(file)
+    except ConfigError as error:
+        assert str(error).startswith(str(file))
+
+
+@given(TOML_LIKE, st.lists(st.sampled_from(["host", "unit", "size", 0, 1]), max_size=5))
+def test_a_line_is_found_or_not(text: str, place: list[str | int]) -> None:
+    assert 0 <= find_line(text, tuple(place)) <= len(text.splitlines())
+
+
+@given(URL_LIKE)
+def test_a_device_is_a_form_or_a_device_url_error(text: str) -> None:
+    try:
+        assert parse_device_url(text) == parse_device_url(text)
+    except DeviceUrlError as error:
+        assert str(error)
