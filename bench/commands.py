@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 from bench.measure import compare, line
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
@@ -24,12 +25,11 @@ class Locked:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._format = struct.Struct(">BBIBHB")
 
     def pack(self, lba: int, *, blocks: int) -> bytes:
         """Pack a READ(10) under the lock."""
         with self._lock:
-            return self._format.pack(0x28, 0, lba, 0, blocks, 0)
+            return struct.pack(">BBIBHB", 0x28, 0, lba, 0, blocks, 0)
 
 
 def make_disk() -> LogicalUnit:
@@ -60,7 +60,8 @@ def run() -> Iterator[str]:
         ("TEST UNIT READY / locked call that packs a struct", test_unit_ready, None),
         ("READ(10) 4 KiB / locked call that packs a struct", read_4k, small),
     ):
-        ratio = compare(name, lambda cdb=cdb, buffer=buffer: execute(disk, cdb, data_in=buffer), base, calls=20_000)
+        ours = partial(execute, disk, cdb, data_in=buffer)
+        ratio = compare(name, ours, base, calls=20_000)
         yield line(ratio, f"goal at most {COST_GOAL:g}", met=ratio.cost <= COST_GOAL)
     ratio = compare("READ(10) 1 MiB / memory copy", lambda: execute(disk, read_1m, data_in=large), copy, calls=500)
     yield line(ratio, f"goal at most {1 / COPY_GOAL:g} (0.8 of the copy's rate)", met=ratio.cost <= 1 / COPY_GOAL)

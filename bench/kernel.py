@@ -7,13 +7,17 @@ has it), with python-scsi.
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import os
+import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import midlayer
+from midlayer.lower.linux.sg_io import SG_IO
 from midlayer.standards.spc import TestUnitReady
 
 COMMANDS = 2000
@@ -38,8 +42,9 @@ def main() -> int:
     """Load scsi_debug, measure in turns, and print the ratios of the best rounds."""
     subprocess.run(["modprobe", "scsi_debug", "delay=0"], check=True)
     node, block = _nodes()
-    best = {"sg_turs": 0.0, "midlayer": 0.0, "python-scsi": 0.0}
+    best = {"sg_turs": 0.0, "bare ioctl": 0.0, "midlayer": 0.0, "python-scsi": 0.0}
     for _ in range(ROUNDS):
+        best["bare ioctl"] = max(best["bare ioctl"], _bare_ioctl(node))
         best["sg_turs"] = max(best["sg_turs"], _sg_turs(node))
         best["midlayer"] = max(best["midlayer"], _midlayer(node))
         best["python-scsi"] = max(best["python-scsi"], _python_scsi(block))
@@ -48,6 +53,8 @@ def main() -> int:
     _judge("sg_turs", best["midlayer"] / best["sg_turs"], SG_TURS_GOAL)
     if best["python-scsi"]:
         _judge("python-scsi", best["midlayer"] / best["python-scsi"], PYTHON_SCSI_GOAL)
+        ceiling = best["bare ioctl"] / best["python-scsi"]
+        print(f"     bare ioctl / python-scsi: {ceiling:.2f}, which nothing written in Python can pass")
     return 0
 
 
@@ -68,6 +75,20 @@ def _sg_turs(node: str) -> float:
     )
     # "time to perform commands was 0.079614 secs; 25121.21 operations/sec"
     return float(done.stdout.split(";")[1].split()[0])
+
+
+def _bare_ioctl(node: str) -> float:
+    """Nothing but fcntl.ioctl in a loop, with one header that is always the same."""
+    cdb, sense, header = ctypes.create_string_buffer(6), ctypes.create_string_buffer(32), bytearray(88)
+    struct.pack_into(
+        "=iiBBHIQQQII", header, 0, 0x53, -1, 6, 32, 0, 0, 0, ctypes.addressof(cdb), ctypes.addressof(sense), 20000, 0
+    )
+    with open(node, "rb+", buffering=0) as file:
+        number = file.fileno()
+        begin = time.perf_counter()
+        for _ in range(COMMANDS):
+            fcntl.ioctl(number, SG_IO, header, True)
+        return COMMANDS / (time.perf_counter() - begin)
 
 
 def _midlayer(node: str) -> float:

@@ -104,22 +104,17 @@ def submit(command: Command) -> None:
         command.cdb = _with_lun_bits(command.cdb, device.address.lun)
     with host.lock:
         # The gate is looked at under the lock, so that `fail_queued` misses no command.
-        if device.gate is _OPEN and not (
-            host.busy >= host.can_queue
-            or device.busy >= device.queue_depth
-            or device.queue
-            or host.blocked
-            or device.blocked
-        ):
+        issued = (
+            device.gate is _OPEN
+            and not host.waiting
+            and host.busy < host.can_queue
+            and device.busy < device.queue_depth
+        )
+        if issued:
             host.busy += 1
             device.busy += 1
             command.phase = _ISSUED
-        elif device.gate is not _CLOSED:
-            command.phase = _QUEUED
-            host.enqueue(command)
-            return
-    if command.phase is not _ISSUED:
-        _refuse(command, HostByte.DID_NO_CONNECT)
+    if not issued and not _admit(command, host):
         return
     # `_issue`, spelled out
     monotonic, queuecommand = host.monotonic, host.queuecommand
@@ -134,6 +129,25 @@ def submit(command: Command) -> None:
         raise
     if command.phase is not _FINISHED:
         _after_issue(command, host, busy)
+
+
+def _admit(command: Command, host: Host) -> bool:
+    """Issue a command while others wait, queue it, or refuse it; True if it is to be issued."""
+    device = command.device
+    with host.lock:
+        gate = device.gate
+        full = host.busy >= host.can_queue or device.busy >= device.queue_depth
+        if gate is _OPEN and not (full or device.queue or host.blocked or device.blocked):
+            host.busy += 1
+            device.busy += 1
+            command.phase = _ISSUED
+            return True
+        if gate is not _CLOSED:
+            command.phase = _QUEUED
+            host.enqueue(command)
+            return False
+    _refuse(command, HostByte.DID_NO_CONNECT)
+    return False
 
 
 def done(command: Command) -> None:
@@ -151,7 +165,9 @@ def done(command: Command) -> None:
         waiting = host.waiting
         if waiting:
             device.blocked = host.blocked = False
-        timer, command.timer = command.timer, None
+        timer = command.timer
+        if timer is not None:
+            command.timer = None
     monotonic = host.monotonic
     command.duration_s = monotonic() - command.started_s
     if timer is not None:
@@ -189,6 +205,7 @@ def run_queues(host: Host) -> None:
     except BaseException:
         with host.lock:
             host.runners.discard(thread)
+        run_queues(host)  # Ctrl-C is for whoever sits in this thread; others still wait for their turn
         raise
 
 

@@ -80,15 +80,15 @@ def user_of(device: LogicalUnit) -> str:
 
 def _judge(device: LogicalUnit, *, remove: bool) -> Step | None:
     """Return a step for a device that no longer answers."""
-    if device.gate is Gate.HELD:
-        return Step(Action.KEEP, device.address.host, str(device.address), f"is {device.state.value}")
+    address, host_no = str(device.address), device.address.host
+    if device.gate is not Gate.OPEN:
+        return Step(Action.KEEP, host_no, address, f"can not be asked, because it is {device.state.value}")
     try:
         reason = _vanished(device)
     except NodeError as error:
-        return Step(Action.KEEP, device.address.host, str(device.address), f"can not be asked: {error}")
+        return Step(Action.KEEP, host_no, address, f"can not be asked: {error}")
     if not reason:
         return None
-    address, host_no = str(device.address), device.address.host
     user = user_of(device)
     if user:
         return Step(Action.KEEP, host_no, address, f"{reason}, but in use: {user}")
@@ -134,6 +134,8 @@ def _dry_scan(subsystem: Subsystem, host: Host) -> list[Step]:
     planner = _Planner(subsystem)
     for channel in range(host.max_channel + 1):
         for target_id in range(host.max_id):
+            if target_id == host.this_id:
+                continue
             with subsystem.scanned_target(host, channel, target_id) as target:
                 if target is not None:
                     scan.scan_target(planner, target)
@@ -155,22 +157,22 @@ class _Planner:
 
     def install_device(self, device: LogicalUnit) -> bool:
         reason = f"{device.vendor} {device.model} answers".strip()
-        self.steps.append(Step(Action.ADD, device.address.host, str(device.address), reason))
+        step = Step(Action.ADD, device.address.host, str(device.address), reason)
+        if step not in self.steps:  # LUN 0 is probed again with the LUNs that its target reports
+            self.steps.append(step)
         self._subsystem.drop_device(device)
         return True
 
 
 def _remove(subsystem: Subsystem, step: Step) -> Step:
+    """Remove a device, unless it has gone, come back or come into use since the plan was made."""
     try:
         device = subsystem.device(Address.parse(step.address))
-    except NoSuchDevice:
-        return step  # somebody else has removed it since the plan was made
-    user = user_of(device)
-    if user:
-        return step._replace(action=Action.KEEP, reason=f"{step.reason}, but in use: {user}")
-    try:
-        if not device.host.template.user_remove(device):
+        judged = _judge(device, remove=True)
+        if judged is None:
+            return step._replace(action=Action.KEEP, reason="it answers again")
+        if judged.action is Action.REMOVE and not device.host.template.user_remove(device):
             subsystem.remove_device(device)
-    except DeviceGone:
-        pass
-    return step
+    except (NoSuchDevice, DeviceGone):
+        return step
+    return judged

@@ -28,7 +28,6 @@ class Up:
     def __init__(self, directory: Path) -> None:
         self._state, self._socket = directory / "state", directory / "socket"
         self._process: subprocess.Popen[bytes] | None = None
-        self.client = Client(self._socket)
 
     def start(self) -> None:
         """Start the daemon and wait until it answers."""
@@ -50,24 +49,33 @@ class Up:
 
     def close(self) -> None:
         """End it if it still runs."""
-        self.client.close()
         if self._process is not None and self._process.poll() is None:
             self.kill()
 
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        """Ask the API for something."""
+        with Client(self._socket) as client:
+            return client.get(path, **query)
+
+    def post(self, path: str, **wish: Any) -> dict[str, Any]:
+        """Ask the API to have something done."""
+        with Client(self._socket) as client:
+            return client.post(path, **wish)
+
     def items(self, which: str, host: int | None = None) -> list[dict[str, Any]]:
         """Return ``attached``, ``detached`` or ``hosts``; of one host, or all."""
-        items = self.client.get(f"/v1/{which}")["items"]
+        items = self.get(which)["items"]
         return [item for item in items if host is None or item["address"].startswith(f"{host}:")]
 
     def events(self, since: int, kind: str) -> list[dict[str, Any]]:
         """Return the events of one kind after a count."""
-        return [event for event in self.client.get("/v1/events", since=since)["items"] if event["event"] == kind]
+        return [event for event in self.get("events", since=since)["items"] if event["event"] == kind]
 
     def _answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, "midlayer up ended"
         try:
-            self.client.get("/v1/status")
+            self.get("status")
         except DaemonError:
             return False
         return True

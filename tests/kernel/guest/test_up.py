@@ -43,7 +43,7 @@ def test_a_host_that_comes_and_goes_is_recorded(scsi_debug: LoadScsiDebug, up: U
     assert there[qemu_cd.name]["type_name"] == "CD-ROM"
 
     debug = scsi_debug(num_tgts=2, max_luns=3, add_host=0)
-    before = up.client.get("/v1/status")["event_count"]
+    before = up.get("status")["event_count"]
     host = debug.add_host()
     items = eventually(lambda: complete(up, host, 6), timeout_s=30, reason="six disks with their nodes")
     assert [item["address"] for item in items] == [f"{host}:0:{target}:{lun}" for target in range(2) for lun in range(3)]
@@ -87,7 +87,7 @@ def test_a_restart_keeps_sessions_and_finds_what_went(scsi_debug: LoadScsiDebug,
     debug = scsi_debug(num_tgts=1, max_luns=2)
     (host,) = debug.hosts()
     items = eventually(lambda: complete(up, host, 2), timeout_s=30, reason="two disks with their nodes")
-    before = up.client.get("/v1/status")["event_count"]
+    before = up.get("status")["event_count"]
     up.kill()
     (SCSI_DEVICES / items[1]["address"] / "delete").write_text("1\n")
     up.start()
@@ -106,15 +106,15 @@ def test_offline_online_unplug_and_plug_go_through_the_kernel(scsi_debug: LoadSc
     (host,) = debug.hosts()
     (item,) = eventually(lambda: complete(up, host, 1), timeout_s=30, reason="a disk with its nodes")
     address, state = item["address"], SCSI_DEVICES / item["address"] / "state"
-    up.client.post("/v1/state", device=address, state="offline")
+    up.post("state", device=address, state="offline")
     assert state.read_text().strip() == "offline"
     assert up.items("attached", host)[0]["state"] == "offline"
-    up.client.post("/v1/state", device=address, state="running")
+    up.post("state", device=address, state="running")
     assert state.read_text().strip() == "running"
-    up.client.post("/v1/unplug", device=address)
+    up.post("unplug", device=address)
     assert not (SCSI_DEVICES / address).exists()
     assert up.items("attached", host) == []
-    answer = up.client.post("/v1/plug", device=address)
+    answer = up.post("plug", device=address)
     assert answer["address"] == address
     (again,) = up.items("attached", host)
     assert again["attach_count"] > item["attach_count"]

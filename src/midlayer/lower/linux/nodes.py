@@ -47,7 +47,7 @@ def open_node(path: Path) -> int:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write to a sysfs file.
+    """Write a line to a sysfs file.
 
     Raises:
         NodePermission: If this process may not.
@@ -57,7 +57,7 @@ def write_file(path: Path, text: str) -> None:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.write(fd, text.encode())
+            os.write(fd, f"{text}\n".encode())  # `state` takes no value without the end of line
         finally:
             os.close(fd)
     except OSError as error:

@@ -226,12 +226,12 @@ def test_a_scan_by_the_mid_level_finds_nothing(rig: Rig, device: LogicalUnit) ->
 )
 def test_user_scan(rig: Rig, device: LogicalUnit, place: tuple[int | None, ...], text: str) -> None:
     assert rig.driver.user_scan(device.host, *place)
-    assert (rig.driver.sysfs.host_path(2) / "scan").read_text() == text
+    assert (rig.driver.sysfs.host_path(2) / "scan").read_text() == f"{text}\n"
 
 
 def test_user_remove(rig: Rig, device: LogicalUnit) -> None:
     assert rig.driver.user_remove(device)
-    assert (rig.kernel.device_dir(A) / "delete").read_text() == "1"
+    assert (rig.kernel.device_dir(A) / "delete").read_text() == "1\n"
     rig.monitor.stop()
     assert not rig.driver.user_remove(device)
 
