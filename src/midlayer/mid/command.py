@@ -224,6 +224,12 @@ class Result(NamedTuple):
             return self
         raise CommandError.from_result(self)
 
+    def __reduce__(self) -> tuple[type[Result], tuple[object, ...]]:
+        """Pickle the data that came; a view of somebody's buffer can not be pickled itself."""
+        view = self.data_in
+        kept = bytes(view) if isinstance(view, memoryview) else view
+        return Result, (*self[:6], kept, *self[7:])
+
     def __str__(self) -> str:
         return f"{self.address} {describe_cdb(self.cdb)}: {self.outcome}"
 

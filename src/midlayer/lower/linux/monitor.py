@@ -32,6 +32,9 @@ _log = logging.getLogger("midlayer.uevents")
 
 MAX_BATCH = 256
 MIN_RESYNC_INTERVAL_S = 0.1
+SILENCE_S = 5.0
+"""How long to wait for an event before asking the kernel whether there was one."""
+
 GAP_GRACE_S = 0.05
 """How long a missing number may still come: events of different objects can swap places."""
 
@@ -110,6 +113,7 @@ class UeventMonitor:
         self._due_since_s: float | None = None
         self._resynced_s: float | None = None
         self._garbage_kinds: set[str] = set()
+        self._silent = False
         self._received = self._skipped = self._garbage = self._lost = self._gaps = self._resyncs = 0
 
     @property
@@ -207,11 +211,31 @@ class UeventMonitor:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self.handle_ready(self._time_to_resync_s())
+                wait_s = self._time_to_resync_s()
+                if wait_s is not None:
+                    self.handle_ready(wait_s)
+                else:
+                    self._listen()
             except Exception:
                 _log.exception("uevents: handling failed; sysfs will be compared")
                 self._reason = "an error"
                 self._stopping.wait(MIN_RESYNC_INTERVAL_S)
+
+    def _listen(self) -> None:
+        """Wait for events. Nothing may come because nothing happens, or because it can not come here.
+
+        It can not in a container with a user namespace of its own, and the socket says nothing of it.
+        """
+        promised, received = self._driver.sysfs.uevent_seqnum(), self._received
+        self.handle_ready(SILENCE_S)
+        if self._received == received and self._sequence.last < promised:
+            self._reason = "events that did not come"
+            if not self._silent:
+                self._silent = True
+                _log.warning(
+                    "uevents: the kernel counts events that do not come here; sysfs is compared every %g s",
+                    SILENCE_S,
+                )
 
     def _time_to_resync_s(self) -> float | None:
         """How long the thread may wait for events before a resync is due; None for ever."""

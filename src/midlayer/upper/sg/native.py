@@ -62,7 +62,7 @@ def execute(
     elif type(data_out) is memoryview:
         data_out = _as_bytes(data_out, "data_out")
     result = run(Command(device, cdb, data_out, view, timeout_s, 0, True))
-    if len(result.sense_data) > max_sense:
+    if max_sense < MAX_SENSE_BYTES and len(result.sense_data) > max_sense:
         return result._replace(sense_data=result.sense_data[:max_sense])
     return result
 
