@@ -5,18 +5,29 @@
 ...     result = disk.execute(bytes.fromhex("000000000000"))
 >>> print(result)
 0:0:0:0 TEST UNIT READY: GOOD
+
+A name is imported when it is first used, so that a program pays for what it needs.
 """
 
-from midlayer.address import Address
-from midlayer.device import Device, open_device
-from midlayer.errors import CommandError, MidlayerError
-from midlayer.mid.command import Command, HostByte, Result
-from midlayer.mid.host_template import HostTemplate
-from midlayer.mid.subsystem import Subsystem
-from midlayer.standards.sam import Status
-from midlayer.standards.sense import Sense, SenseKey
-from midlayer.upper.sg import execute
+from __future__ import annotations
+
+from importlib import import_module
+
 from midlayer.version import VERSION as __version__
+
+TYPE_CHECKING = False  # type checkers know the name; importing typing takes as long as all the rest
+if TYPE_CHECKING:
+    from typing import Any
+
+    from midlayer.address import Address
+    from midlayer.device import Device, open_device
+    from midlayer.errors import CommandError, MidlayerError
+    from midlayer.mid.command import Command, HostByte, Result
+    from midlayer.mid.host_template import HostTemplate
+    from midlayer.mid.subsystem import Subsystem
+    from midlayer.standards.sam import Status
+    from midlayer.standards.sense import Sense, SenseKey
+    from midlayer.upper.sg import execute
 
 __all__ = [
     "Address",
@@ -35,3 +46,31 @@ __all__ = [
     "execute",
     "open_device",
 ]
+
+_HOME = {
+    "Address": "address",
+    "Command": "mid.command",
+    "CommandError": "errors",
+    "Device": "device",
+    "HostByte": "mid.command",
+    "HostTemplate": "mid.host_template",
+    "MidlayerError": "errors",
+    "Result": "mid.command",
+    "Sense": "standards.sense",
+    "SenseKey": "standards.sense",
+    "Status": "standards.sam",
+    "Subsystem": "mid.subsystem",
+    "execute": "upper.sg",
+    "open_device": "device",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'midlayer' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"midlayer.{_HOME[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

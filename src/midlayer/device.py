@@ -1,4 +1,7 @@
-"""A device without a daemon: straight to a kernel's node, or to a virtual unit made for the moment."""
+"""A device without a daemon: straight to a kernel's node, or to a virtual unit made for the moment.
+
+The lower-level drivers are imported when one is needed, so that a command on one device starts quickly.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,7 @@ from types import TracebackType
 
 from midlayer.address import Address
 from midlayer.device_url import AddressForm, IscsiForm, NodeForm, VirtualForm, parse_device_url
-from midlayer.errors import DeviceUrlError, NodeError
-from midlayer.lower.linux import open_node
-from midlayer.lower.linux.sysfs import Sysfs
-from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
+from midlayer.errors import DeviceUrlError
 from midlayer.mid.clock import SystemClock
 from midlayer.mid.command import Buffer, Result
 from midlayer.mid.logical_unit import LogicalUnit
@@ -41,7 +41,12 @@ class Device:
     ) -> Result:
         """Send one command and wait for its end; see `midlayer.upper.sg.execute`."""
         return execute(
-            self.logical_unit, cdb, data_out=data_out, data_in=data_in, timeout_s=timeout_s, max_sense=max_sense
+            self.logical_unit,
+            cdb,
+            data_out=data_out,
+            data_in=data_in,
+            timeout_s=timeout_s,
+            max_sense=max_sense,
         )
 
     def close(self) -> None:
@@ -75,27 +80,43 @@ def open_device(text: str) -> Device:
     """
     form = parse_device_url(text)
     if isinstance(form, VirtualForm):
-        driver = VirtualDriver(Subsystem())
-        spec = UnitSpec.from_mapping(form.options)
-        host = driver.add_host(HostSpec(units=(spec,)))
-        devices = host.devices()
-        if not devices:
-            raise DeviceUrlError(f"{text!r}: the scan adds no device for this qualifier and type")
-        return Device(devices[0])
-    if isinstance(form, NodeForm):
-        return Device(open_node(form.path))
-    if isinstance(form, AddressForm):
-        return Device(open_node(_node_of(form.address)))
-    assert isinstance(form, IscsiForm)
-    raise NodeError(95, f"{text}: iSCSI devices are not supported yet")
+        return _virtual(text, form)
+    if isinstance(form, IscsiForm):
+        raise DeviceUrlError(f"iSCSI devices are not supported yet: {form.target_name}, LUN {form.lun}")
+    return _of_kernel(form)
+
+
+def _virtual(text: str, form: VirtualForm) -> Device:
+    from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
+
+    driver = VirtualDriver(Subsystem())
+    spec = UnitSpec.from_mapping(form.options)
+    host = driver.add_host(HostSpec(units=(spec,)))
+    devices = host.devices()
+    if len(devices) != 1:
+        driver.remove_host(host)
+        scanned = "the scan adds no device for this qualifier and type" if not devices else "count must be 1"
+        raise DeviceUrlError(f"{text!r}: {scanned}")
+    return Device(devices[0])
+
+
+def _of_kernel(form: NodeForm | AddressForm) -> Device:
+    from midlayer.lower.linux import open_node
+
+    return Device(open_node(form.path if isinstance(form, NodeForm) else _node_of(form.address)))
 
 
 def _node_of(address: Address) -> str:
     """Return the sg node of one of the kernel's devices."""
+    from midlayer.lower.linux.nodes import node_error
+    from midlayer.lower.linux.sysfs import Sysfs
+
     device = Sysfs().device(address)
     if device is None:
-        raise NodeError(errno.ENODEV, f"{address}: this kernel has no device at this address, and no daemon runs")
+        raise node_error(
+            errno.ENODEV, f"{address}: this kernel has no device at this address, and no daemon runs"
+        )
     name = device.names.get("sg")
     if name is None:
-        raise NodeError(errno.ENXIO, f"{address}: the device has no sg node; load the driver: modprobe sg")
+        raise node_error(errno.ENXIO, f"{address}: the device has no sg node; load the driver: modprobe sg")
     return f"/dev/{name}"

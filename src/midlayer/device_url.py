@@ -16,9 +16,14 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from midlayer.address import Address
-from midlayer.errors import DeviceUrlError
+from midlayer.errors import AddressError, DeviceUrlError
 
 _NODE = re.compile(r"(?:/dev/)?((?:sg\d+)|(?:sd[a-z]+)|(?:n?st\d+)|(?:sr\d+)|(?:ch\d+))", re.ASCII)
+
+
+_ISCSI_PATH = re.compile(r"/([^/]+)/(\d{1,20})", re.ASCII)
+_ISCSI_PORT = 3260
+_USER = re.compile(r"//[^/]*@")
 
 
 class AddressForm(NamedTuple):
@@ -69,10 +74,13 @@ def parse_device_url(text: str) -> DeviceUrl:
     if node is not None:
         explicit = text.startswith("/")
         return NodeForm(node[1], explicit, text if explicit else f"/dev/{text}")
-    if text.startswith("/"):
+    if text.startswith("/") and "\0" not in text:
         return NodeForm(text.rsplit("/", 1)[1], True, text)
-    if text.count(":") == 3 and text.replace(":", "").isdigit():
-        return AddressForm(Address.parse(text))
+    if text.count(":") == 3:
+        try:
+            return AddressForm(Address.parse(text))
+        except AddressError as error:
+            raise DeviceUrlError(str(error)) from None
     raise DeviceUrlError(f"{text!r} does not name a device; {FORMS}")
 
 
@@ -82,16 +90,22 @@ def _virtual(text: str) -> VirtualForm:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError:
         raise DeviceUrlError(f"{text!r}: write options as key=value, joined by &") from None
-    options = {"type": kind or "disk"} | dict(pairs)
+    options = {"type": kind or "disk"}
+    for key, value in pairs:
+        if key in options:
+            raise DeviceUrlError(f"{text!r}: {key} is given twice")
+        options[key] = value
     return VirtualForm(options)
 
 
 def _iscsi(text: str) -> IscsiForm:
     try:
         parts = urlsplit(text)
-        target_name, _, lun = parts.path.lstrip("/").rpartition("/")
-        if not parts.hostname or not target_name:
-            raise ValueError
-        return IscsiForm(parts.hostname, parts.port or 3260, target_name, int(lun))
+        port = parts.port
     except ValueError:
-        raise DeviceUrlError(f"{text!r}: write iscsi://host[:port]/iqn/lun") from None
+        parts, port = urlsplit(""), None
+    path = _ISCSI_PATH.fullmatch(parts.path)
+    if not parts.hostname or path is None:
+        shown = _USER.sub("//…@", text)  # a password is not for messages
+        raise DeviceUrlError(f"{shown!r}: write iscsi://host[:port]/iqn/lun")
+    return IscsiForm(parts.hostname, _ISCSI_PORT if port is None else port, path[1], int(path[2]))

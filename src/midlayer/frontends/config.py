@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -10,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from midlayer.errors import ConfigError, InvalidRequest
+from midlayer.errors import ConfigError, InvalidRequest, UsageError
 from midlayer.lower.virtual.spec import HostSpec, SpecError, UnitSpec
 from midlayer.mid.quirks import QuirkTable
+from midlayer.spelling import no_such_key
 
 KeyPath = tuple[str | int, ...]
 
@@ -20,7 +20,7 @@ _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 _AT_END = re.compile(r" \(at end of document\)$")
 _TABLE = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]\]?")
 _KEY = re.compile(r"\s*([A-Za-z0-9_-]+|\"[^\"]*\")\s*[.=]")
-_LISTEN = re.compile(r"(?:\[([0-9a-fA-F:]+)\]|([^:\[\]]+)):(\d{1,5})")
+_LISTEN = re.compile(r"(?:\[([0-9a-fA-F:]+)\]|([^:\[\]\s]+)):(\d{1,5})", re.ASCII)
 
 OWN_HOSTS_FROM = 1000
 """Lowest number of a virtual host beside the kernel's hosts, which have the numbers below."""
@@ -52,24 +52,6 @@ class Config:
     quirks: tuple[str, ...] = ()
 
 
-def default_socket() -> Path:
-    """Return where the daemon's socket is unless somebody says otherwise."""
-    if "MIDLAYER_SOCKET" in os.environ:
-        return Path(os.environ["MIDLAYER_SOCKET"])
-    if os.geteuid() == 0:
-        return Path("/run/midlayer/midlayer.sock")
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/midlayer-{os.geteuid()}"
-    return Path(runtime) / "midlayer.sock"
-
-
-def default_state() -> Path:
-    """Return the state directory unless somebody says otherwise."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/midlayer")
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "midlayer"
-
-
 def load(path: Path) -> Config:
     """Read and check a configuration file.
 
@@ -81,8 +63,21 @@ def load(path: Path) -> Config:
     except OSError as error:
         raise ConfigError(error.strerror or str(error), file=str(path)) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"byte {error.start} is not UTF-8", file=str(path)) from error
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"byte {error.start} is not UTF-8", file=str(path), line=line) from error
     return parse(text, file=str(path), base=path.parent)
+
+
+def parse_listen(value: object) -> tuple[str, int]:
+    """Read an address and a port.
+
+    Raises:
+        UsageError: If `value` is anything else.
+    """
+    match = _LISTEN.fullmatch(value) if isinstance(value, str) else None
+    if match is None or int(match[3]) > 65535:
+        raise UsageError(f"{value!r} must be an address and a port, such as 127.0.0.1:8649")
+    return match[1] or match[2], int(match[3])
 
 
 def parse(text: str, *, file: str = "configuration", base: Path = Path()) -> Config:
@@ -117,7 +112,9 @@ class _Reader:
     def config(self, tree: Mapping[str, Any]) -> Config:
         self._only(tree, ("daemon", "log", "subsystem", "host"), ())
         values: dict[str, Any] = {}
-        values |= self._table(tree, "daemon", {"socket": self._path, "listen": self._listen, "state": self._path})
+        values |= self._table(
+            tree, "daemon", {"socket": self._path, "listen": self._listen, "state": self._path}
+        )
         values |= self._table(tree, "log", {"keep_events": self._count, "keep_detached": self._count})
         values |= self._table(tree, "subsystem", {"first_host_no": self._count, "quirks": self._quirks})
         hosts = tree.get("host", [])
@@ -133,6 +130,9 @@ class _Reader:
                 kernel = True
             else:
                 virtual.append(self._virtual_host(host, place))
+                number = virtual[-1].host_no
+                if number is not None and number in (other.host_no for other in virtual[:-1]):
+                    raise self._mistake((*place, "host_no"), f"{number} is the number of another host")
         if kernel:
             values.setdefault("first_host_no", OWN_HOSTS_FROM)
         return Config(kernel=kernel, virtual_hosts=tuple(virtual), **values)
@@ -182,7 +182,7 @@ class _Reader:
     def _only(self, table: Mapping[str, Any], known: tuple[str, ...], place: KeyPath) -> None:
         for key in table:
             if key not in known:
-                raise self._mistake((*place, key), f"there is no such key; known keys are {', '.join(known)}")
+                raise self._mistake((*place, key), no_such_key(key, known))
 
     def _path(self, place: KeyPath, value: object) -> Path:
         if not isinstance(value, str) or not value:
@@ -190,10 +190,10 @@ class _Reader:
         return self._base / value
 
     def _listen(self, place: KeyPath, value: object) -> tuple[str, int]:
-        match = _LISTEN.fullmatch(value) if isinstance(value, str) else None
-        if match is None or int(match[3]) > 65535:
-            raise self._mistake(place, f'{value!r} must be an address and a port, such as "127.0.0.1:8649"')
-        return match[1] or match[2], int(match[3])
+        try:
+            return parse_listen(value)
+        except UsageError as error:
+            raise self._mistake(place, str(error)) from None
 
     def _count(self, place: KeyPath, value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 1 << 31:
@@ -228,7 +228,9 @@ def find_line(text: str, place: KeyPath) -> int:
         header = _TABLE.match(line)
         if header is not None:
             current = _table_path(header[2], header[1] == "[[", counters)
-            if current and place[: len(current)] == current:
+            if current[: len(place)] == place:
+                return number
+            if place[: len(current)] == current:
                 best = number
             continue
         key = _KEY.match(line)

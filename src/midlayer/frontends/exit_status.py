@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+
 from midlayer.errors import (
     ConfigError,
     DaemonError,
+    EventLogBehind,
     EventLogError,
+    InvalidRequest,
     MidlayerError,
     NodeError,
     SubsystemError,
@@ -74,12 +78,14 @@ def of_result(result: Result) -> int:
 
 def of_error(error: MidlayerError) -> int:
     """Return the exit status for an error that is not the outcome of a command."""
-    if isinstance(error, UsageError | ConfigError):
+    if isinstance(error, UsageError | ConfigError | InvalidRequest):
         return SYNTAX_ERROR
     if isinstance(error, DaemonError):
         return error.exit_status
     if isinstance(error, NodeError) and error.errno and error.errno <= _HIGHEST_ERRNO:
         return _ERRNO_BASE + error.errno
+    if isinstance(error, EventLogBehind):
+        return _ERRNO_BASE + errno.ENOSPC
     if isinstance(error, NodeError | SubsystemError | EventLogError):
         return OS_ERROR
     return OTHER

@@ -1,21 +1,30 @@
-"""Talking to the daemon, and finding the device that a user named: in the daemon, or without one."""
+"""Talking to the daemon: its API on the Unix socket, as values and errors.
+
+Only the standard library is used, because a command line has to start quickly.
+"""
 
 from __future__ import annotations
 
 import base64
+import errno
+import http.client
 import json
+import os
+import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
-
-import httpx
+from urllib.parse import quote, urlencode
 
 from midlayer.address import Address
 from midlayer.errors import DaemonError
 from midlayer.mid.command import Buffer, Result
 
-_LONG_S = 86400.0
+_PAGE_EVENTS = 2000
+_credentials = struct.Struct("3i")  # pid, uid, gid
+_REQUEST_WRONG, _SERVER_WRONG = 1, 99
 
 
 class Executor(Protocol):
@@ -36,46 +45,56 @@ class Executor(Protocol):
 
 
 class Client:
-    """The daemon's API on its Unix socket, as values and errors.
+    """The daemon's API.
 
     Args:
-        socket: Path of the socket.
+        path: Path of the daemon's socket.
+
+    Attributes:
+        last_event_count: Count of the last event that `stream` gave.
     """
 
-    def __init__(self, socket: Path) -> None:
-        self.socket = socket
-        self._http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://midlayer", timeout=_LONG_S
-        )
+    def __init__(self, path: Path) -> None:
+        self.last_event_count: int | None = None
+        self._path = path
+        self._http = _UnixConnection(path)
 
-    def get(self, path: str, **query: Any) -> dict[str, Any]:
+    def get(self, *path: str, **query: Any) -> dict[str, Any]:
         """Ask for something; keys with the value None are left out."""
-        return self._call("GET", path, params={key: value for key, value in query.items() if value is not None})
+        return self._call("GET", path, query, None)
 
-    def post(self, path: str, **wish: Any) -> dict[str, Any]:
+    def post(self, *path: str, **wish: Any) -> dict[str, Any]:
         """Ask to have something done."""
-        return self._call("POST", path, json=wish)
+        return self._call("POST", path, {}, wish)
 
-    def delete(self, path: str, **query: Any) -> dict[str, Any]:
+    def delete(self, *path: str, **query: Any) -> dict[str, Any]:
         """Ask to have something removed."""
-        return self._call("DELETE", path, params=query)
+        return self._call("DELETE", path, query, None)
+
+    def event_pages(self, since: int | None) -> Iterator[dict[str, Any]]:
+        """Yield the events after `since` that are there now, in answers of a moderate size."""
+        while True:
+            page = self.get("events", since=since, limit=_PAGE_EVENTS)
+            yield page
+            if not page["items"] or page["items"][-1]["event_count"] >= page["event_count"]:
+                return
+            since = page["items"][-1]["event_count"]
 
     def stream(self, since: int | None) -> Iterator[dict[str, Any]]:
-        """Yield events as they come; a gap comes as ``{"event": "gap", …}``."""
-        query = {} if since is None else {"since": since}
-        try:
-            with self._http.stream("GET", "/v1/events/stream", params=query) as response:
-                kind = ""
-                for line in response.iter_lines():
-                    if line.startswith("event: "):
-                        kind = line.removeprefix("event: ")
-                    elif line.startswith("data: "):
-                        data: dict[str, Any] = json.loads(line.removeprefix("data: "))
-                        yield {"event": "gap", **data} if kind == "gap" else data
-        except httpx.RemoteProtocolError:
-            return  # the daemon ended
-        except httpx.TransportError as error:
-            raise self._absent(error) from None
+        """Yield events as they come until the daemon ends; a gap comes as ``{"event": "gap", …}``."""
+        response = self._send("GET", ("events", "stream"), {"since": since}, None)
+        if response.status != http.client.OK:
+            raise self._refusal(response)
+        kind = ""
+        for line in self._lines(response):
+            name, _, value = line.partition(": ")
+            if name == "id":
+                self.last_event_count = int(value)
+            elif name == "event":
+                kind = value
+            elif name == "data":
+                event: dict[str, Any] = json.loads(value)
+                yield {"event": "gap", **event} if kind == "gap" else event
 
     def close(self) -> None:
         """Close the connection."""
@@ -89,24 +108,63 @@ class Client:
     ) -> None:
         self.close()
 
-    def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+    def _call(self, method: str, path: tuple[str, ...], query: dict[str, Any], wish: Any) -> dict[str, Any]:
+        response = self._send(method, path, query, wish)
+        if response.status != http.client.OK:
+            raise self._refusal(response)
         try:
-            response = self._http.request(method, path, **options)
-        except httpx.TransportError as error:
+            answer: dict[str, Any] = json.loads(response.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self._lost(error) from None
+        return answer
+
+    def _send(
+        self, method: str, path: tuple[str, ...], query: dict[str, Any], wish: Any
+    ) -> http.client.HTTPResponse:
+        given = {key: value for key, value in query.items() if value is not None}
+        target = "/v1/" + "/".join(quote(part, safe="") for part in path)
+        target += f"?{urlencode(given)}" if given else ""
+        body = None if wish is None else json.dumps(wish)
+        try:
+            if self._http.sock is None:
+                self._http.connect()
+        except OSError as error:
             raise self._absent(error) from None
         try:
-            answer: dict[str, Any] = response.json()
-        except ValueError:
-            answer = {}
-        if response.is_success:
-            return answer
-        if "error" in answer:
-            raise DaemonError(answer["error"], exit_status=answer.get("exit_status", 99))
-        detail = answer.get("detail", response.text)
-        raise DaemonError(f"the daemon refused the request: {detail}", exit_status=1)
+            self._http.request(method, target, body, {"Content-Type": "application/json"} if body else {})
+            return self._http.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._lost(error) from None
 
-    def _absent(self, error: Exception) -> DaemonError:
-        return DaemonError(f"{self.socket}: no daemon answers here ({error}); start one with: midlayer up")
+    @staticmethod
+    def _lines(response: http.client.HTTPResponse) -> Iterator[str]:
+        try:
+            while line := response.readline():
+                yield line.decode().rstrip("\r\n")
+        except (OSError, http.client.HTTPException):
+            return  # killed; a daemon that stops ends the stream
+
+    def _refusal(self, response: http.client.HTTPResponse) -> DaemonError:
+        text = response.read()
+        try:
+            answer = json.loads(text)
+            return DaemonError(answer["error"], exit_status=answer["exit_status"])
+        except (ValueError, KeyError, TypeError):
+            exit_status = _REQUEST_WRONG if response.status < 500 else _SERVER_WRONG
+            return DaemonError(
+                f"{self._path}: {response.status} {response.reason}: {text[:200].decode(errors='replace')}",
+                exit_status=exit_status,
+            )
+
+    def _absent(self, error: OSError) -> DaemonError:
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return DaemonError(f"{self._path}: the daemon is another user's; run this command as that user")
+        why = error.strerror or str(error)
+        return DaemonError(f"{self._path}: no daemon answers here ({why}); start one with: midlayer up")
+
+    def _lost(self, error: Exception) -> DaemonError:
+        self._http.close()
+        return DaemonError(f"{self._path}: the daemon ended before it answered ({error})")
 
 
 class RemoteDevice:
@@ -127,7 +185,7 @@ class RemoteDevice:
         """Send one command through the daemon."""
         length = data_in if isinstance(data_in, int) or data_in is None else len(data_in)
         answer = self._client.post(
-            "/v1/execute",
+            "execute",
             device=self._name,
             cdb=bytes(cdb).hex(),
             data_out=base64.b64encode(data_out).decode() if data_out is not None else None,
@@ -155,3 +213,26 @@ class RemoteDevice:
     def close(self) -> None:
         """Close the connection to the daemon."""
         self._client.close()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("midlayer")
+        self._path = path
+
+    def connect(self) -> None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(self._path))
+            answers = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _credentials.size)
+            if not _is_trusted(_credentials.unpack(answers)[1], os.geteuid()):
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        except BaseException:
+            connection.close()
+            raise
+        self.sock = connection
+
+
+def _is_trusted(user: int, own: int) -> bool:
+    """Our own daemon or root's: a socket in /tmp may be anybody's, and gets our commands."""
+    return user in (0, own) or own == 0

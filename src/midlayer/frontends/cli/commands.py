@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from midlayer.device import open_device
-from midlayer.device_url import AddressForm, IscsiForm, NodeForm, VirtualForm, parse_device_url
-from midlayer.errors import UsageError
-from midlayer.frontends.cli.client import Client, Executor, RemoteDevice
-from midlayer.frontends.cli.describe import describe_inquiry, describe_vpd_page
-from midlayer.frontends.cli.exit_status import MALFORMED, of_result
+from midlayer.device_url import AddressForm, NodeForm, parse_device_url
+from midlayer.errors import DaemonError, NodeError, UsageError
 from midlayer.frontends.cli.output import clean, hex_dump, print_json
-from midlayer.frontends.config import default_socket
-from midlayer.mid.command import Result
-from midlayer.quantities import format_size
-from midlayer.standards.sam import LunAddress, lun_to_bytes
-from midlayer.standards.sbc import ReadCapacity10, ReadCapacity10Data, ReadCapacity16, ReadCapacity16Data
-from midlayer.standards.sense import SenseKey
-from midlayer.standards.spc import Inquiry, ReportLuns, StandardInquiry, TestUnitReady, decode_lun_list
+from midlayer.frontends.exit_status import MALFORMED, of_result
+from midlayer.frontends.places import default_socket
+
+if TYPE_CHECKING:
+    from midlayer.frontends.cli.client import Executor
+    from midlayer.mid.command import Result
 
 _NEEDS_READ_CAPACITY_16 = 0xFFFFFFFF
+_FIRST_LUN_LIST_BYTES = 8 + 8 * 512
+_LONGEST_LUN_LIST_BYTES = 8 + 8 * 0x10000
 
 
 def find(options: argparse.Namespace) -> Executor:
@@ -34,33 +32,41 @@ def find(options: argparse.Namespace) -> Executor:
     or, where none runs, to the kernel.
     """
     form = parse_device_url(options.device)
-    remote = isinstance(form, AddressForm) or (isinstance(form, NodeForm) and not form.explicit)
-    assert isinstance(form, AddressForm | NodeForm | VirtualForm | IscsiForm)
     socket = options.socket or default_socket()
-    if remote and (options.socket is not None or socket.exists()):
+    by_name = isinstance(form, AddressForm) or (isinstance(form, NodeForm) and not form.explicit)
+    if by_name and (options.socket is not None or socket.exists()):
+        from midlayer.frontends.cli.client import Client, RemoteDevice
+
         return RemoteDevice(Client(socket), options.device)
-    return open_device(options.device)
+    from midlayer.device import open_device
+
+    try:
+        return open_device(options.device)
+    except NodeError as error:
+        if error.errno == errno.ENOENT and isinstance(form, NodeForm) and form.explicit and socket.exists():
+            error.args = (f"{error} (a device of the daemon has no path: write {form.name})",)
+        raise
 
 
 def inq(options: argparse.Namespace) -> int:
     """Print standard INQUIRY data."""
+    from midlayer.frontends.cli.describe import describe_inquiry
+    from midlayer.standards.spc import StandardInquiry
+
     with closing(find(options)) as device:
-        result = _inquiry(device, Inquiry(allocation_length=36), 36)
-        length = min(result.data[4] + 5, 255) if len(result.data) > 4 else 36
+        data = _inquiry(device, 36)
+        length = min(data[4] + 5, 255) if len(data) > 4 else 36
         if length > 36:
-            result = _inquiry(device, Inquiry(allocation_length=length), length)
-    data = bytes(result.data)
-    inquiry = StandardInquiry.decode(data)
-    described = describe_inquiry(inquiry, data)
-    if options.json:
-        print_json(described)
-        return 0
-    _print_fields(described)
+            data = _inquiry(device, length)
+    described = describe_inquiry(StandardInquiry.decode(data), data)
+    print_json(described) if options.json else _print_fields(described)
     return 0
 
 
 def vpd(options: argparse.Namespace) -> int:
     """Print VPD pages."""
+    from midlayer.frontends.cli.describe import describe_vpd_page
+
     with closing(find(options)) as device:
         if options.page is not None:
             pages = [_vpd_page(device, options.page)]
@@ -81,16 +87,22 @@ def vpd(options: argparse.Namespace) -> int:
 
 def luns(options: argparse.Namespace) -> int:
     """Print the LUNs that a target reports."""
-    length = 8 + 8 * 512
+    from midlayer.standards.sam import LunAddress, lun_to_bytes
+    from midlayer.standards.spc import ReportLuns, decode_lun_list
+
+    length = _FIRST_LUN_LIST_BYTES
     with closing(find(options)) as device:
         while True:
             cdb = ReportLuns(allocation_length=length).encode()
             result = device.execute(cdb, data_in=length).raise_for_status()
             found = decode_lun_list(bytes(result.data))
-            if found.complete or length >= 8 + 8 * 0x10000:
+            if found.complete or length >= _LONGEST_LUN_LIST_BYTES:
                 break
-            length = 8 + 8 * found.claimed
-    items = [{"lun": lun, "bytes": lun_to_bytes(lun).hex(), "meaning": str(LunAddress.from_int(lun))} for lun in found]
+            length = min(8 + 8 * found.claimed, _LONGEST_LUN_LIST_BYTES)
+    items = [
+        {"lun": lun, "bytes": lun_to_bytes(lun).hex(), "meaning": str(LunAddress.from_int(lun))}
+        for lun in found
+    ]
     if options.json:
         print_json({"items": items})
         return 0
@@ -102,13 +114,16 @@ def luns(options: argparse.Namespace) -> int:
 
 def readcap(options: argparse.Namespace) -> int:
     """Print the capacity of a device."""
+    from midlayer.quantities import format_size
+
     with closing(find(options)) as device:
         described = _read_capacity(device)
     if options.json:
         print_json(described)
         return 0
     blocks, block_size = described["blocks"], described["block_size"]
-    print(f"{blocks} blocks of {block_size} bytes: {blocks * block_size} bytes, {format_size(blocks * block_size)}")
+    size = blocks * block_size
+    print(f"{blocks} blocks of {block_size} bytes: {size} bytes, {format_size(size)}")
     print(f"last logical block address: {blocks - 1} ({blocks - 1:#x})")
     if described["thin"] is not None:
         print(f"thin provisioning: {'yes' if described['thin'] else 'no'}")
@@ -118,6 +133,8 @@ def readcap(options: argparse.Namespace) -> int:
 
 def turs(options: argparse.Namespace) -> int:
     """Send TEST UNIT READY, once or many times."""
+    from midlayer.standards.spc import TestUnitReady
+
     cdb = TestUnitReady().encode()
     failed: Result | None = None
     failures = 0
@@ -200,29 +217,34 @@ def _print_result(result: Result, *, show_data: bool) -> None:
         print(f"residual: {result.residual} bytes were not transferred")
 
 
-def _inquiry(device: Executor, cdb: Inquiry, length: int) -> Result:
-    return device.execute(cdb.encode(), data_in=length).raise_for_status()
+def _inquiry(device: Executor, length: int, *, page: int | None = None) -> bytes:
+    from midlayer.standards.spc import Inquiry
+
+    cdb = Inquiry(evpd=page is not None, page_code=page or 0, allocation_length=length).encode()
+    return bytes(device.execute(cdb, data_in=length).raise_for_status().data)
 
 
 def _vpd_page(device: Executor, code: int) -> bytes:
     length = 252
     while True:
-        data = bytes(_inquiry(device, Inquiry(evpd=True, page_code=code, allocation_length=length), length).data)
+        data = _inquiry(device, length, page=code)
         if len(data) < 4 or data[1] != code:
-            raise _malformed(f"VPD page {code:02x}h: the device answered with {data[:4].hex(' ') or 'nothing'}")
+            said = data[:4].hex(" ") or "nothing"
+            raise _malformed(f"VPD page {code:02x}h: the device answered with {said}")
         needed = int.from_bytes(data[2:4], "big") + 4
         if needed <= length:
             return data[:needed]
         length = needed
 
 
-def _malformed(text: str) -> Exception:
-    from midlayer.errors import DaemonError
-
+def _malformed(text: str) -> DaemonError:
     return DaemonError(text, exit_status=MALFORMED)
 
 
 def _read_capacity(device: Executor) -> dict[str, Any]:
+    from midlayer.standards.sbc import ReadCapacity10, ReadCapacity10Data, ReadCapacity16, ReadCapacity16Data
+    from midlayer.standards.sense import SenseKey
+
     result = device.execute(ReadCapacity16(allocation_length=32).encode(), data_in=32)
     if result.ok and len(result.data) >= 12:
         long = ReadCapacity16Data.decode(bytes(result.data))
@@ -233,7 +255,9 @@ def _read_capacity(device: Executor) -> dict[str, Any]:
             "logical_per_physical": 1 << long.logical_blocks_per_physical_block_exponent,
         }
     sense = result.sense
-    if not result.ok and (sense is None or sense.key not in (SenseKey.ILLEGAL_REQUEST, SenseKey.UNIT_ATTENTION)):
+    if not result.ok and (
+        sense is None or sense.key not in (SenseKey.ILLEGAL_REQUEST, SenseKey.UNIT_ATTENTION)
+    ):
         result.raise_for_status()
     result = device.execute(ReadCapacity10().encode(), data_in=8).raise_for_status()
     short = ReadCapacity10Data.decode(bytes(result.data))
@@ -249,7 +273,10 @@ def _read_capacity(device: Executor) -> dict[str, Any]:
 
 def _print_fields(fields: dict[str, Any], indent: str = "") -> None:
     for key, value in fields.items():
-        if isinstance(value, list):
+        if key == "data":
+            print(f"{indent}data:")
+            print("\n".join(f"{indent}  {line}" for line in hex_dump(bytes.fromhex(value)).splitlines()))
+        elif isinstance(value, list):
             print(f"{indent}{key.replace('_', ' ')}:")
             for item in value:
                 print(f"{indent}  {clean(_inline(item))}")
@@ -261,5 +288,7 @@ def _inline(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')} {_inline(item)}" for key, item in value.items() if item != "")
+        return ", ".join(
+            f"{key.replace('_', ' ')} {_inline(item)}" for key, item in value.items() if item != ""
+        )
     return str(value)

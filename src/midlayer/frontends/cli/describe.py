@@ -66,9 +66,7 @@ def _fields(page: Any) -> dict[str, Any]:
     if isinstance(page, vpd.DeviceIdentification):
         return {"designators": [_designator(one) for one in page.designators]}
     if isinstance(page, Layout):
-        return {
-            name: getattr(page, name) for name in page.fields if name not in _HEADER and page.has(name)
-        }
+        return {name: getattr(page, name) for name in page.fields if name not in _HEADER and page.has(name)}
     return {}
 
 

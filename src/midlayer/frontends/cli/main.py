@@ -15,7 +15,18 @@ from typing import NoReturn
 from midlayer.errors import CommandError, MidlayerError, UsageError
 from midlayer.version import VERSION
 
+_MOST_SECONDS = 86400.0
 _DEVICE_HELP = "2:0:1:0, sg3, /dev/sg3, or virtual:disk?size=1G"
+
+
+_EXAMPLES = {
+    "up": "midlayer up --config examples/default.toml --show",
+    "events": "midlayer events --follow --since 120",
+    "plug": "midlayer plug 'virtual:disk?size=1G&serial=HELLO'",
+    "rescan": "midlayer rescan --plan --remove",
+    "vpd": "midlayer vpd --page 83 sg3",
+    "raw": "midlayer raw 2:0:1:0 12 00 00 00 24 00 -r 36",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -27,23 +38,23 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb and return its exit status."""
-    options = parser().parse_args(arguments)
-    if not hasattr(options, "verb"):
-        parser().print_help()
-        return 1
-    module, function = options.verb
     try:
+        options = parser().parse_args(arguments)
+        if not hasattr(options, "verb"):
+            parser().print_help()
+            return 1
+        module, function = options.verb
         verb = getattr(importlib.import_module(f"midlayer.frontends.cli.{module}"), function)
         return int(verb(options))
     except CommandError as error:
-        from midlayer.frontends.cli.exit_status import of_result
+        from midlayer.frontends.exit_status import of_result
 
-        print(f"midlayer: {error}", file=sys.stderr)
+        _complain(error)
         return of_result(error.result)
     except MidlayerError as error:
-        from midlayer.frontends.cli.exit_status import of_error
+        from midlayer.frontends.exit_status import of_error
 
-        print(f"midlayer: {error}", file=sys.stderr)
+        _complain(error)
         return of_error(error)
     except KeyboardInterrupt:
         return 130
@@ -53,12 +64,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 141
 
 
+def _complain(error: MidlayerError) -> None:
+    sys.stdout.flush()  # what was said before comes before, where both go to one place
+    print(f"midlayer: {error}", file=sys.stderr)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     root = _Parser(
         prog="midlayer",
         description="The Linux SCSI subsystem in user space: attach, log and pass through.",
-        epilog="Exit statuses are those of sg3_utils(8).",
+        epilog="Begin with: midlayer up --config examples/default.toml --show. "
+        "Exit statuses are those of sg3_utils(8).",
     )
     root.add_argument("--version", action="version", version=f"midlayer {VERSION}")
     verbs = root.add_subparsers(title="verbs", metavar="VERB", parser_class=_Parser)
@@ -75,7 +92,11 @@ Verbs = argparse._SubParsersAction  # the only name that argparse has for it
 def _verb(
     verbs: Verbs[_Parser], name: str, module: str, function: str, summary: str, *, remote: bool = True
 ) -> _Parser:
-    verb = verbs.add_parser(name, help=summary, description=summary)
+    description = f"{summary[0].upper()}{summary[1:]}."
+    example = _EXAMPLES.get(name)
+    verb = verbs.add_parser(
+        name, help=summary, description=description, epilog=f"Example: {example}" if example else None
+    )
     verb.set_defaults(verb=(module, function))
     if remote:
         verb.add_argument("--json", action="store_true", help="print JSON, as docs/json.md describes it")
@@ -88,8 +109,12 @@ def _add_up(verbs: Verbs[_Parser]) -> None:
     up.add_argument("--config", type=Path, metavar="FILE", help="TOML; without it, the kernel's hosts alone")
     up.add_argument("--state", type=Path, metavar="DIR", help="directory of the event log")
     up.add_argument("--socket", type=Path, metavar="PATH", help="the Unix socket to serve on")
-    up.add_argument("--listen", metavar="ADDRESS:PORT", help="serve on TCP as well; there is no authentication")
-    up.add_argument("--show", action="store_true", help="begin by plugging a unit, asking it and unplugging it")
+    up.add_argument(
+        "--listen", metavar="ADDRESS:PORT", help="serve on TCP as well; there is no authentication"
+    )
+    up.add_argument(
+        "--show", action="store_true", help="begin by plugging a unit, asking it and unplugging it"
+    )
     up.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -100,7 +125,9 @@ def _add_lists(verbs: Verbs[_Parser]) -> None:
         ("hosts", "list the hosts, those without devices included"),
     ):
         verb = _verb(verbs, name, "lists", name, summary)
-        verb.add_argument("--offset", type=_natural, default=0, metavar="N", help="begin with element N, from 0")
+        verb.add_argument(
+            "--offset", type=_natural, default=0, metavar="N", help="begin with element N, from 0"
+        )
         verb.add_argument("--limit", type=_natural, metavar="N", help="at most N elements")
     events = _verb(verbs, "events", "lists", "events", "print events, and follow them as they come")
     events.add_argument("--since", type=_natural, metavar="N", help="only events after event count N")
@@ -109,16 +136,23 @@ def _add_lists(verbs: Verbs[_Parser]) -> None:
 
 
 def _add_management(verbs: Verbs[_Parser]) -> None:
-    plug = _verb(verbs, "plug", "manage", "plug", "connect a virtual unit, or have the kernel look at an address")
+    plug = _verb(
+        verbs, "plug", "manage", "plug", "connect a virtual unit, or have the kernel look at an address"
+    )
     plug.add_argument("device", nargs="?", metavar="DEVICE", help="virtual:disk?size=1G&serial=X, or 2:0:1:0")
     plug.add_argument("--host", type=_natural, metavar="N", help="the virtual host; the first one by default")
-    plug.add_argument("--new-host", action="store_true", help="bring up another virtual host (and plug into it)")
+    plug.add_argument(
+        "--new-host", action="store_true", help="bring up another virtual host (and plug into it)"
+    )
     plug.add_argument("--name", default="midlayer virtual HBA", help="name of the new host")
     unplug = _verb(verbs, "unplug", "manage", "unplug", "remove a device, or a virtual host")
     unplug.add_argument("device", nargs="?", metavar="DEVICE", help="2:0:1:0, or sg3")
     unplug.add_argument("--host", type=_natural, metavar="N", help="the virtual host to take down")
     unplug.add_argument("--force", action="store_true", help="even if it is in use")
-    for name, summary in (("online", "let commands through again"), ("offline", "refuse commands to a device")):
+    for name, summary in (
+        ("online", "let commands through again"),
+        ("offline", "refuse commands to a device"),
+    ):
         verb = _verb(verbs, name, "manage", name, summary)
         verb.add_argument("device", metavar="DEVICE", help="2:0:1:0, or sg3")
     rescan = _verb(verbs, "rescan", "manage", "rescan", "look for devices that came or went")
@@ -141,8 +175,12 @@ def _add_commands(verbs: Verbs[_Parser]) -> None:
     raw.add_argument("-r", "--request", type=_natural, metavar="LEN", help="bytes to receive")
     raw.add_argument("-o", "--outfile", type=Path, metavar="FILE", help="write what is received to FILE")
     raw.add_argument("-s", "--send", type=_natural, metavar="LEN", help="bytes to send")
-    raw.add_argument("-i", "--infile", type=Path, metavar="FILE", help="send what is in FILE; - is standard input")
-    raw.add_argument("-t", "--timeout", type=float, default=20.0, metavar="SEC", help="seconds to wait (20)")
+    raw.add_argument(
+        "-i", "--infile", type=Path, metavar="FILE", help="send what is in FILE; - is standard input"
+    )
+    raw.add_argument(
+        "-t", "--timeout", type=_seconds, default=20.0, metavar="SEC", help="seconds to wait (20)"
+    )
 
 
 def _command(verbs: Verbs[_Parser], name: str, summary: str) -> _Parser:
@@ -155,6 +193,16 @@ def _natural(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 up")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= _MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, more than 0 and up to a day")
+    return value
 
 
 def _hex_byte(text: str) -> int:

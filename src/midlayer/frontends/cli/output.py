@@ -1,25 +1,28 @@
-"""What verbs print: tables that fit a terminal, colour only on a terminal, JSON on request."""
+"""What verbs print: tables that fit a terminal, bold headings only on a terminal, JSON on request."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+from unicodedata import combining, east_asian_width
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
-_WIDE = 220
+_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
 
-def console() -> Console:
-    """Return a console on standard output; a pipe gets plain text that is never folded."""
-    terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else _WIDE
-    return Console(width=width, highlight=False, soft_wrap=not terminal)
+class Column(NamedTuple):
+    """A column of a table; where there is no room for all, those of least importance are left out."""
+
+    title: str
+    importance: int = 0
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal on standard output; None in a pipe, where nothing is cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def print_json(value: Any) -> None:
@@ -27,14 +30,51 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
-    """Print rows below headings; devices' own text is printed as it is, never as markup."""
-    table = Table(box=None, pad_edge=False, header_style="bold", title=title or None, title_justify="left")
-    for column in columns:
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*(escape(clean(cell)) for cell in row))
-    console().print(table)
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Print rows below headings.
+
+    Returns:
+        Titles of the columns that the terminal has no room for.
+    """
+    width = terminal_width()
+    cells = [[clean(cell) for cell in row] for row in rows]
+    widths = [
+        max(_width(text) for text in (column.title, *(row[at] for row in cells)))
+        for at, column in enumerate(columns)
+    ]
+    shown, gap = fit(columns, widths, width)
+    print(_headings(_line([column.title for column in columns], widths, shown, gap)))
+    for row in cells:
+        print(_line(row, widths, shown, gap))
+    return [column.title for at, column in enumerate(columns) if at not in shown]
+
+
+def fit(columns: Sequence[Column], widths: Sequence[int], room: int | None) -> tuple[list[int], int]:
+    """Choose the columns that a terminal has room for, and the space between them.
+
+    Columns of importance 0 go first, then the space between columns shrinks, then others go, least
+    important first; the first column stays in any case.
+    """
+    shown, gap = list(range(len(columns))), 2
+    while room is not None and sum(widths[at] for at in shown) + gap * (len(shown) - 1) > room:
+        least = min(shown[1:], key=lambda at: (columns[at].importance, -at), default=None)
+        if gap == 2 and (least is None or columns[least].importance > 0):
+            gap = 1
+        elif least is not None:
+            shown.remove(least)
+        else:
+            break
+    return shown, gap
+
+
+def fitted(line: str) -> str:
+    """Return a line as it is for a pipe, and cut to its width for a terminal."""
+    width = terminal_width()
+    if width is None or _width(line) <= width:
+        return line
+    while _width(line) >= width:
+        line = line[:-1]
+    return line + "…"
 
 
 def clean(text: str) -> str:
@@ -51,3 +91,22 @@ def hex_dump(data: bytes | memoryview) -> str:
         characters = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in piece)
         lines.append(f"{at:05x}  {digits}  {characters}")
     return "\n".join(lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], shown: Sequence[int], gap: int) -> str:
+    padded = (cells[at] + " " * (widths[at] - _width(cells[at])) for at in shown)
+    return (" " * gap).join(padded).rstrip()
+
+
+def _headings(line: str) -> str:
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return f"{_BOLD}{line}{_PLAIN}" if colour else line
+
+
+def _width(text: str) -> int:
+    """Return how many columns a terminal needs for a text."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if combining(character) else 2 if east_asian_width(character) in "WF" else 1 for character in text
+    )

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from midlayer.errors import ConfigError, MidlayerError
-from midlayer.frontends.cli.lists import event_line, print_attached
-from midlayer.frontends.config import Config, default_socket, default_state, load, parse
+from midlayer.errors import MidlayerError
+from midlayer.frontends.cli.lists import print_attached
+from midlayer.frontends.cli.output import fitted
+from midlayer.frontends.cli.wording import event_line
+from midlayer.frontends.config import Config, load, parse_listen
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.serve import serve, tcp_socket, unix_socket
+from midlayer.frontends.places import default_socket, default_state
 from midlayer.standards.spc import Inquiry
+from midlayer.upper.scsimon import Event, Kind
 from midlayer.upper.sg import execute
 from midlayer.version import VERSION
 
@@ -24,32 +32,33 @@ _DEMO_UNIT = "virtual:disk?size=256M&vendor=ACME&product=Hotplug disk"
 def up(options: argparse.Namespace) -> int:
     """Run the daemon in the foreground until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.WARNING, format="midlayer: %(message)s")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the API serves, as Ctrl-C
     config = load(options.config) if options.config is not None else Config(kernel=True)
-    listen = _listen(options.listen) if options.listen is not None else config.listen
+    listen = parse_listen(options.listen) if options.listen is not None else config.listen
     state = options.state or config.state or default_state()
     path = options.socket or config.socket or default_socket()
-    sockets = []
-    daemon = None
-    try:
+    with ExitStack() as stack, suppress(KeyboardInterrupt):  # told to end while it was coming up
         # The event log is the first to be taken: its lock tells one daemon from another.
         daemon = Daemon(config, state)
-        sockets.append(unix_socket(path))
-        if listen is not None:
-            sockets.append(tcp_socket(*listen))
         printer = _Printer(daemon, quiet=options.quiet)
+        stack.callback(_stop, daemon, printer)
+        sockets = [stack.enter_context(closing(unix_socket(path)))]
+        stack.callback(path.unlink, missing_ok=True)
+        if listen is not None:
+            sockets.append(stack.enter_context(closing(tcp_socket(*listen))))
         daemon.start()
-        printer.greet(path, state, listen, config_given=options.config is not None)
+        with printer.while_it_is_read():
+            printer.greet(path, state, listen, config_given=options.config is not None)
         serve(daemon, sockets, started=lambda: printer.run(show=options.show, socket=path))
-    finally:
-        if daemon is not None:
-            daemon.stop()
-        for listener in sockets:
-            listener.close()
-        if sockets:
-            path.unlink(missing_ok=True)
-    if not options.quiet:
-        print("midlayer ended cleanly; the event log is kept")
     return 0
+
+
+def _stop(daemon: Daemon, printer: _Printer) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the end has begun
+    printer.begin_end()
+    daemon.stop()
+    with printer.while_it_is_read():
+        printer.finish()
 
 
 class _Printer:
@@ -60,6 +69,8 @@ class _Printer:
         self._quiet = quiet
         self._seen = 0
         self._lock = threading.Lock()
+        self._ending: list[Event] | None = None
+        self._greeted = False
 
     def greet(self, path: Path, state: Path, listen: tuple[str, int] | None, *, config_given: bool) -> None:
         if self._quiet:
@@ -74,7 +85,7 @@ class _Printer:
         print_attached(
             {"event_count": snapshot.event_count, "items": [record.to_json() for record in snapshot.attached]}
         )
-        sys.stdout.flush()
+        self._greeted = True
         self._seen = snapshot.event_count
 
     def run(self, *, show: bool, socket: Path) -> None:
@@ -82,24 +93,58 @@ class _Printer:
         if self._quiet:
             return
         self._daemon.scsimon.add_listener(self._news)
-        if show:
-            self._show()
-        self._hints(socket)
+        with self.while_it_is_read():
+            if show:
+                self._show()
+            self._hints(socket)
         self._news()
+
+    def begin_end(self) -> None:
+        """Gather from now on: that a virtual host takes its devices along is one line, not a hundred."""
+        with self._lock:
+            self._ending = []
+
+    def finish(self) -> None:
+        """Say what went with the daemon, and that it ended."""
+        if self._quiet or not self._greeted:
+            return
+        gone = self._ending or []
+        if gone:
+            hosts = [event.data["host_data"]["name"] for event in gone if event.kind is Kind.HOST_REMOVED]
+            devices = sum(event.kind is Kind.DETACH for event in gone)
+            counts = f"{gone[0].event_count} to {gone[-1].event_count}"
+            print(f"\nWith the daemon went {', '.join(hosts)} and {devices} devices: events {counts}.")
+        print("midlayer ended cleanly; the event log is kept", flush=True)
 
     def _news(self) -> None:
         with self._lock:
             page = self._daemon.scsimon.events(self._seen)
-            for event in page.events:
-                self._seen = event.event_count
-                print(event_line(event.to_json()), flush=True)
+            self._seen = max(self._seen, page.event_count)
+            if self._ending is not None:
+                self._ending += page.events
+                return
+            with self.while_it_is_read():
+                for event in page.events:
+                    print(fitted(event_line(event.to_json())), flush=True)
+
+    @contextmanager
+    def while_it_is_read(self) -> Iterator[None]:
+        """Go on as a daemon whose output nobody wants once the reader has gone."""
+        try:
+            yield
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._quiet, self._ending = True, []
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _show(self) -> None:
         print("\nA disk is plugged in, asked who it is, and pulled out again:")
         try:
             device = self._daemon.plug(_DEMO_UNIT, None)
             result = execute(device, Inquiry(allocation_length=36).encode(), data_in=36)
-            print(f"        {result}: {_identity(result.data)} in {result.duration_s * 1e6:.0f} µs", flush=True)
+            print(
+                f"        {result}: {_identity(result.data)} in {result.duration_s * 1e6:.0f} µs", flush=True
+            )
             self._daemon.unplug(str(device.address))
         except MidlayerError as error:
             print(f"        {error}")
@@ -120,12 +165,3 @@ class _Printer:
 
 def _identity(data: Any) -> str:
     return " ".join(bytes(data[8:36]).decode("ascii", errors="replace").split())
-
-
-def _listen(text: str) -> tuple[str, int]:
-    try:
-        listen = parse(f'[daemon]\nlisten = "{text}"\n', file="--listen").listen
-    except ConfigError as error:
-        raise ConfigError(str(error).split(": ")[-1], key="--listen") from None
-    assert listen is not None
-    return listen

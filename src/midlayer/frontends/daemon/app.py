@@ -6,48 +6,58 @@ through `midlayer.upper.sg` in the process that has the device, or through an iS
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-import json
 import os
-from collections.abc import AsyncIterator
+import re
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.exceptions import HTTPException
 
 from midlayer import errors
 from midlayer.frontends.daemon import models
 from midlayer.frontends.daemon.core import Daemon
+from midlayer.frontends.daemon.stream import Followers, server_sent_events
+from midlayer.frontends.exit_status import SYNTAX_ERROR, of_error
 from midlayer.upper.sg import execute
 from midlayer.version import VERSION
 
-_HTTP_STATUS: tuple[tuple[type[errors.MidlayerError], int, int], ...] = (
-    (errors.UsageError, 400, 1),
-    (errors.NoSuchDevice, 404, 15),
-    (errors.NoSuchHost, 404, 15),
-    (errors.InvalidRequest, 400, 1),
-    (errors.NodePermission, 403, 50 + 13),
-    (errors.NodeError, 502, 15),
-    (errors.EventLogBehind, 507, 50 + 28),
-    (errors.SubsystemError, 409, 15),
-    (errors.MidlayerError, 500, 99),
+_HTTP_STATUS: tuple[tuple[type[errors.MidlayerError], int], ...] = (
+    (errors.UsageError, 400),
+    (errors.InvalidRequest, 400),
+    (errors.NoSuchDevice, 404),
+    (errors.NoSuchHost, 404),
+    (errors.NodePermission, 403),
+    (errors.NodeError, 502),
+    (errors.EventLogBehind, 507),
+    (errors.SubsystemError, 409),
+    (errors.MidlayerError, 500),
 )
-"""HTTP status and exit status by error, most specific first."""
+"""HTTP status by error, most specific first."""
 
-KEEP_ALIVE_S = 15.0
+_EVENT_STREAM = "text/event-stream"
+_EVENT_COUNT = re.compile(r"\d{1,18}", re.ASCII)
+_COUNT: dict[str, Any] = {"ge": 0, "le": (1 << 63) - 1}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": models.Problem} for code in (400, 403, 404, 409, 422, 500, 502, 507)
+}
 
 
 def make_app(daemon: Daemon) -> FastAPI:
-    """Return the application for a daemon."""
+    """Return the application for a daemon; ``app.state.followers`` are those who wait for events."""
     app = FastAPI(
         title="midlayer",
         version=VERSION,
-        description="The Linux SCSI subsystem in user space. Lists carry the event count that they belong to.",
-        responses={code: {"model": models.Problem} for code in (400, 403, 404, 409, 507)},
+        description="The Linux SCSI subsystem in user space. Lists carry the event count they belong to.",
+        responses=_PROBLEMS,
     )
+    app.state.followers = Followers(daemon.scsimon)
     app.add_exception_handler(errors.MidlayerError, _problem)
+    app.add_exception_handler(RequestValidationError, _wrong_shape)
+    app.add_exception_handler(HTTPException, _no_such_place)
     _add_lists(app, daemon)
     _add_events(app, daemon)
     _add_actions(app, daemon)
@@ -78,8 +88,8 @@ def _add_lists(app: FastAPI, daemon: Daemon) -> None:
         snapshot = scsimon.snapshot()
         return items(snapshot.hosts, offset, limit, snapshot.event_count)
 
-    @app.get("/v1/attached/{device}", summary="One device that is there")
-    def attached_device(device: str) -> dict[str, Any]:
+    @app.get("/v1/attached/{device}", response_model=models.Items, summary="One device that is there")
+    def attached_device(device: str) -> Any:
         address = str(daemon.find(device).address)
         snapshot = scsimon.snapshot()
         for record in snapshot.attached:
@@ -107,34 +117,51 @@ def _add_lists(app: FastAPI, daemon: Daemon) -> None:
 def _add_events(app: FastAPI, daemon: Daemon) -> None:
     scsimon = daemon.scsimon
 
+    followers: Followers = app.state.followers
+
     @app.get("/v1/events", response_model=models.EventItems, summary="Events after a count")
     def events(
-        since: Annotated[int | None, Query(ge=0, description="Event count; all that are kept by default")] = None,
-        limit: Annotated[int, Query(description="Most events; -1 for all")] = -1,
+        since: Annotated[
+            int | None, Query(description="Event count; all that are kept by default", **_COUNT)
+        ] = None,
+        limit: Annotated[int, Query(ge=-1, le=_COUNT["le"], description="Most events; -1 for all")] = -1,
     ) -> Any:
         page = scsimon.events(since, limit)
         gap = page.gap._asdict() if page.gap is not None else None
-        return {"event_count": page.event_count, "items": [event.to_json() for event in page.events], "gap": gap}
+        items = [event.to_json() for event in page.events]
+        return {"event_count": page.event_count, "items": items, "gap": gap}
 
     @app.get("/v1/wait", response_model=models.EventCount, summary="Wait for an event after a count")
-    async def wait(since: int, timeout_s: Annotated[float, Query(ge=0, le=3600)] = 60.0) -> Any:
-        async with _Changes(daemon) as changes:
+    async def wait(
+        since: Annotated[int, Query(**_COUNT)], timeout_s: Annotated[float, Query(ge=0, le=3600)] = 60.0
+    ) -> Any:
+        scsimon.check_since(since)
+        async with followers.follow() as changes:
             await changes.after(since, timeout_s)
         return {"event_count": scsimon.event_count}
 
-    @app.get("/v1/events/stream", summary="Events as they come (server-sent events)")
+    @app.get(
+        "/v1/events/stream",
+        summary="Events as they come (server-sent events)",
+        response_class=StreamingResponse,
+        responses={200: {"content": {_EVENT_STREAM: {"schema": {"type": "string"}}}}},
+    )
     async def stream(
-        request: Request,
-        since: Annotated[int | None, Query(ge=0)] = None,
+        since: Annotated[
+            int | None, Query(description="Event count; the last one by default", **_COUNT)
+        ] = None,
         last_event_id: Annotated[str | None, Header(description="Event count of the last event seen")] = None,
-    ) -> StreamingResponse:
+    ) -> Any:
         if last_event_id is not None:
-            if not last_event_id.isdigit():
+            if not _EVENT_COUNT.fullmatch(last_event_id):
                 raise errors.UsageError(f"Last-Event-ID {last_event_id!r} is not an event count")
             since = int(last_event_id)
+        scsimon.check_since(since)
         start = scsimon.event_count if since is None else since
         return StreamingResponse(
-            _server_sent_events(daemon, start), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+            server_sent_events(followers, start),
+            media_type=_EVENT_STREAM,
+            headers={"Cache-Control": "no-store"},
         )
 
 
@@ -151,13 +178,13 @@ def _add_actions(app: FastAPI, daemon: Daemon) -> None:
         address = daemon.unplug(wish.device, force=wish.force)
         return {"address": str(address), "event_count": count.event_count}
 
-    @app.post("/v1/hosts", summary="Bring up a virtual host")
-    def add_host(wish: models.NewHost) -> dict[str, int]:
+    @app.post("/v1/hosts", response_model=models.HostNumber, summary="Bring up a virtual host")
+    def add_host(wish: models.NewHost) -> Any:
         host = daemon.add_host(wish.model_dump())
         return {"host": host.host_no, "event_count": count.event_count}
 
-    @app.delete("/v1/hosts/{host}", summary="Take down a virtual host")
-    def remove_host(host: int, force: bool = False) -> dict[str, int]:
+    @app.delete("/v1/hosts/{host}", response_model=models.HostNumber, summary="Take down a virtual host")
+    def remove_host(host: int, force: bool = False) -> Any:
         daemon.remove_host(host, force=force)
         return {"host": host, "event_count": count.event_count}
 
@@ -197,58 +224,25 @@ def _step(step: Any) -> dict[str, Any]:
     return {"action": str(step.action), "host": step.host_no, "address": step.address, "reason": step.reason}
 
 
-class _Changes:
-    """Carries the news of an event from whatever thread wrote it to a coroutine that waits."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        self._scsimon = daemon.scsimon
-        self._event = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-
-    async def __aenter__(self) -> _Changes:
-        self._end = self._scsimon.add_listener(self._notify)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._end()
-
-    async def after(self, since: int, timeout_s: float) -> bool:
-        """Wait for an event after `since`; False if the time is over."""
-        end = self._loop.time() + timeout_s
-        while self._scsimon.event_count <= since:
-            self._event.clear()
-            try:
-                async with asyncio.timeout_at(end):
-                    await self._event.wait()
-            except TimeoutError:
-                return False
-        return True
-
-    def _notify(self) -> None:
-        # The loop may close while another thread writes the last events.
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._event.set)
-
-
-async def _server_sent_events(daemon: Daemon, since: int) -> AsyncIterator[str]:
-    """Yield events after `since` for ever; `id:` is the event count, to be sent back as Last-Event-ID."""
-    async with _Changes(daemon) as changes:
-        yield ": midlayer events\n\n"
-        while True:
-            page = await asyncio.to_thread(daemon.scsimon.events, since, 500)
-            if page.gap is not None:
-                yield f"event: gap\ndata: {json.dumps(page.gap._asdict())}\n\n"
-            for event in page.events:
-                since = event.event_count
-                yield f"id: {since}\nevent: {event.kind}\ndata: {json.dumps(event.to_json())}\n\n"
-            if page.gap is not None and not page.events:
-                since = max(since, page.gap.last_missing)
-            if not page.events and not await changes.after(since, KEEP_ALIVE_S):
-                yield ": still here\n\n"
-
-
 async def _problem(request: Request, error: Exception) -> JSONResponse:
-    for kind, http_status, exit_status in _HTTP_STATUS:
-        if isinstance(error, kind):
-            break
-    return JSONResponse({"error": str(error), "exit_status": exit_status}, status_code=http_status)
+    http_status = next(status for kind, status in _HTTP_STATUS if isinstance(error, kind))
+    assert isinstance(error, errors.MidlayerError)
+    return _answer(str(error), of_error(error), http_status)
+
+
+async def _wrong_shape(request: Request, error: Exception) -> JSONResponse:
+    """Say in one line what of a request does not fit its model."""
+    assert isinstance(error, RequestValidationError)
+    wrong = (
+        f"{'.'.join(str(part) for part in one['loc'][1:]) or 'body'}: {one['msg']}" for one in error.errors()
+    )
+    return _answer("; ".join(wrong), SYNTAX_ERROR, 422)
+
+
+async def _no_such_place(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return _answer(f"{request.method} {request.url.path}: {error.detail}", SYNTAX_ERROR, error.status_code)
+
+
+def _answer(text: str, exit_status: int, http_status: int) -> JSONResponse:
+    return JSONResponse({"error": text, "exit_status": exit_status}, status_code=http_status)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,9 @@ class Daemon:
             return self._plug_unit(self._own_host(host_no), form.options)
         if isinstance(form, AddressForm):
             return self._plug_address(form.address)
-        raise DeviceUrlError(f"{text!r} can not be plugged; write virtual:disk?size=1G, or an address to look at")
+        raise DeviceUrlError(
+            f"{text!r} can not be plugged; write virtual:disk?size=1G, or an address to look at"
+        )
 
     def _plug_unit(self, host: Host, options: Mapping[str, Any]) -> LogicalUnit:
         with host.scan_mutex:
@@ -146,7 +148,9 @@ class Daemon:
         device = self.find(text)
         user = rescan.user_of(device)
         if user and not force:
-            raise DeviceInUse(f"{device.address}: in use: {user}; nothing was done (--force removes it anyway)")
+            raise DeviceInUse(
+                f"{device.address}: in use: {user}; nothing was done (--force removes it anyway)"
+            )
         if not device.host.template.user_remove(device):
             self.subsystem.remove_device(device)
         elif self.monitor is not None:
@@ -167,11 +171,15 @@ class Daemon:
         """
         host = self.subsystem.host(host_no)
         if host.template is not self.virtual:
-            raise InvalidRequest(f"host {host_no}: only virtual hosts can be unplugged, this one is {host.proc_name}")
+            raise InvalidRequest(
+                f"host {host_no}: only virtual hosts can be unplugged, this one is {host.proc_name}"
+            )
         for device in host.devices():
             user = rescan.user_of(device)
             if user and not force:
-                raise DeviceInUse(f"{device.address}: in use: {user}; nothing was done (--force removes it anyway)")
+                raise DeviceInUse(
+                    f"{device.address}: in use: {user}; nothing was done (--force removes it anyway)"
+                )
         self.virtual.remove_host(host)
 
     def set_state(self, text: str, state: str) -> LogicalUnit:
@@ -205,7 +213,9 @@ class Daemon:
             return host
         hosts = self.own_hosts()
         if not hosts:
-            raise InvalidRequest("there is no virtual host to plug into; add one with: midlayer plug --new-host")
+            raise InvalidRequest(
+                "there is no virtual host to plug into; add one with: midlayer plug --new-host"
+            )
         return hosts[0]
 
     def _check_log(self) -> None:

@@ -55,8 +55,8 @@ class Execute(Request):
     device: str
     cdb: str = Field(description="Hexadecimal, 6 to 260 bytes")
     data_out: str | None = Field(None, description="Base64")
-    data_in: int | None = Field(None, description="Bytes that the device may send")
-    timeout_s: float = 60.0
+    data_in: int | None = Field(None, ge=0, description="Bytes that the device may send")
+    timeout_s: float = Field(60.0, gt=0, le=86400)
 
 
 class Items(BaseModel):
@@ -92,6 +92,12 @@ class Plugged(BaseModel):
     event_count: int
 
 
+class HostNumber(EventCount):
+    """A host and the event count after what was done."""
+
+    host: int
+
+
 class Executed(BaseModel):
     """What became of a command."""
 
@@ -118,7 +124,9 @@ class Status(BaseModel):
     waiting_events: int
     hosts: int
     devices: int
-    uevents: dict[str, int] | None = Field(None, description="Counters of the kernel's events, with kernel hosts")
+    uevents: dict[str, int] | None = Field(
+        None, description="Counters of the kernel's events, with kernel hosts"
+    )
 
 
 class Problem(BaseModel):

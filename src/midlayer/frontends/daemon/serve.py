@@ -16,8 +16,11 @@ import uvicorn
 from midlayer.errors import DaemonError
 from midlayer.frontends.daemon.app import make_app
 from midlayer.frontends.daemon.core import Daemon
+from midlayer.frontends.daemon.stream import Followers
 
 SOCKET_MODE = 0o600
+GRACE_S = 0.5
+"""How long, at the end, somebody may take to read what was sent."""
 
 
 def unix_socket(path: Path) -> socket.socket:
@@ -36,13 +39,7 @@ def unix_socket(path: Path) -> socket.socket:
             path.unlink()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            previous = os.umask(0o177)
-            try:
-                listener.bind(str(path))
-            finally:
-                os.umask(previous)
-            os.chmod(path, SOCKET_MODE)
-            listener.listen(128)
+            _bind(listener, path)
         except BaseException:
             listener.close()
             raise
@@ -70,10 +67,7 @@ def serve(daemon: Daemon, sockets: list[socket.socket], *, started: Callable[[],
 
 
 async def _serve(daemon: Daemon, sockets: list[socket.socket], started: Callable[[], None]) -> None:
-    config = uvicorn.Config(
-        make_app(daemon), log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1
-    )
-    server = _Server(config)
+    server = ApiServer(daemon)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
@@ -82,22 +76,53 @@ async def _serve(daemon: Daemon, sockets: list[socket.socket], started: Callable
         await asyncio.sleep(0.01)
     beginning = asyncio.create_task(asyncio.to_thread(started))
     await serving
-    beginning.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await beginning
+    await beginning
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, with the signals left to us."""
+class ApiServer(uvicorn.Server):
+    """uvicorn with the API of a daemon, and with the signals left to us.
+
+    Attributes:
+        followers: Who waits for events now.
+    """
+
+    def __init__(self, daemon: Daemon) -> None:
+        app = make_app(daemon)
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        )
+        super().__init__(config)
+        self.followers: Followers = app.state.followers
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]
         yield
 
     def stop(self) -> None:
-        """End serving; connections that follow events are closed after a second."""
+        """End serving. Those who follow events are told; who does not even read is cut off."""
         self.force_exit = self.should_exit
         self.should_exit = True
+        self.followers.end()
+        asyncio.get_running_loop().call_later(GRACE_S, self._cut_off)
+
+    def _cut_off(self) -> None:
+        for connection in list(self.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None and transport.get_write_buffer_size():
+                transport.abort()
+
+
+def _bind(listener: socket.socket, path: Path) -> None:
+    previous = os.umask(0o777 & ~SOCKET_MODE)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(previous)
+    try:
+        listener.listen(128)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _answers(path: Path) -> bool:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from midlayer.errors import EventLogError
+from midlayer.errors import EventLogError, UsageError
 from midlayer.mid.clock import Clock, Timer
 from midlayer.mid.events import UpperDriver
 from midlayer.mid.host import Host
@@ -134,15 +134,30 @@ class ScsimonDriver(UpperDriver):
         Args:
             since: An event count; None for all that are kept.
             limit: Most events to return, -1 for all.
+
+        Raises:
+            UsageError: If `since` is beyond the last event.
         """
+        self.check_since(since)
         found = self._log.read(since or 0, limit)
-        oldest = self._log.oldest_count
+        # Counts have no holes, so what is missing is what lies before the first event that was found.
+        first = found[0].event_count if found else self._log.oldest_count
         with self._changed:
             current = self._lists.event_count
         # What is durable but not yet in the lists belongs to the next answer.
         found = [event for event in found if event.event_count <= current]
-        gap = Gap(since + 1, oldest - 1) if since is not None and since + 1 < oldest else None
+        gap = Gap(since + 1, first - 1) if since is not None and since + 1 < first else None
         return Page(current, found, gap)
+
+    def check_since(self, since: int | None) -> None:
+        """Refuse an event count that no event has: its owner would wait, and miss what comes meanwhile.
+
+        Raises:
+            UsageError: If `since` is beyond the last event.
+        """
+        last = self._lists.event_count
+        if since is not None and since > last:
+            raise UsageError(f"event count {since} is beyond the last one, {last}; it is another log's")
 
     def wait(self, since: int, timeout_s: float | None = None) -> int:
         """Wait until there is an event after `since`.
@@ -246,7 +261,10 @@ class ScsimonDriver(UpperDriver):
                 self._changed.notify_all()
             self._log.applied()
         for listener in list(self._listeners):
-            listener()
+            try:
+                listener()
+            except Exception:
+                _log.exception("a listener raised")
         return True
 
     def close(self) -> None:
@@ -256,6 +274,9 @@ class ScsimonDriver(UpperDriver):
             self.flush()
             if self._retry is not None:
                 self._retry.cancel()
+            if self._pending:
+                first, last = self._pending[0].event_count, self._pending[-1].event_count
+                _log.error("events %d to %d could not be written, and are lost", first, last)
             with self._changed:
                 self._closed = True
                 self._changed.notify_all()
@@ -269,7 +290,16 @@ class ScsimonDriver(UpperDriver):
             if self._closed:
                 return
             self._pending.append(
-                Event(self._next_count, kind, host_no, address, clock.wall(), clock.since_boot(), by_resync, data)
+                Event(
+                    self._next_count,
+                    kind,
+                    host_no,
+                    address,
+                    clock.wall(),
+                    clock.since_boot(),
+                    by_resync,
+                    data,
+                )
             )
             self._next_count += 1
             if not self._batches or len(self._pending) >= BATCH_EVENTS:
@@ -279,7 +309,7 @@ class ScsimonDriver(UpperDriver):
         with self._write_lock:
             data = {"attach_count": self._attach_counts.pop(address, 0)}
             data |= {key: who[key] for key in ("vendor", "model", "names")}
-            self._record(Kind.DETACH, int(address.split(":")[0]), address, data, by_resync)
+            self._record(Kind.DETACH, int(address.partition(":")[0]), address, data, by_resync)
 
     def _readopt(self, device: LogicalUnit, known: DeviceRecord, facts: dict[str, Any]) -> None:
         """The device never went away: it keeps its attach count, and only changes are recorded."""
@@ -294,12 +324,14 @@ class ScsimonDriver(UpperDriver):
         if not self._failure:
             _log.error("%s", reason)
         self._failure = reason
-        if not self._closed:
+        if self._retry is None and not self._closed:
             self._retry = self._clock.call_later(RETRY_S, self._try_again)
 
     def _try_again(self) -> None:
-        if not self._closed:
-            self.flush()
+        with self._write_lock:
+            self._retry = None
+            if not self._closed:
+                self.flush()
 
 
 def _same_session(known: dict[str, Any], found: dict[str, Any]) -> bool:

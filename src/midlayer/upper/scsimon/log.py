@@ -15,8 +15,10 @@ import os
 import sqlite3
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from midlayer.errors import EventLogBehind, EventLogError, EventLogLocked
 from midlayer.upper.scsimon.records import DEFAULT_DETACHED, DeviceRecord, Event, HostRecord, Kind, Lists
@@ -46,6 +48,7 @@ CREATE TABLE checkpoint (
 );
 """
 _INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_ELSEWHERE = "use another state directory (--state)"
 _dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
@@ -64,7 +67,11 @@ class EventLog:
     """
 
     def __init__(
-        self, directory: Path | None, *, keep_events: int = DEFAULT_KEEP, keep_detached: int = DEFAULT_DETACHED
+        self,
+        directory: Path | None,
+        *,
+        keep_events: int = DEFAULT_KEEP,
+        keep_detached: int = DEFAULT_DETACHED,
     ) -> None:
         self.directory = directory
         self.path = directory / FILE_NAME if directory else None
@@ -73,7 +80,11 @@ class EventLog:
         self._lock_file = _lock_directory(directory) if directory else -1
         try:
             self._db = self._open()
-            self.lists = self._load(keep_detached)
+            try:
+                self.lists = self._load(keep_detached)
+            except BaseException:
+                self._db.close()
+                raise
         except BaseException:
             self._unlock()
             raise
@@ -136,11 +147,9 @@ class EventLog:
         with self._lock:
             try:
                 rows = self._db.execute(query, (since, limit)).fetchall()
-            except sqlite3.DatabaseError as error:
+                return [_event(row) for row in rows]
+            except (sqlite3.DatabaseError, ValueError) as error:
                 raise EventLogError(f"{self.path}: {error}; the event log can not be read") from error
-        return [
-            Event(row[0], Kind(row[1]), row[2], row[3], row[4], row[5], bool(row[6]), json.loads(row[7])) for row in rows
-        ]
 
     def close(self) -> None:
         """Write a checkpoint and let go of the directory."""
@@ -155,32 +164,56 @@ class EventLog:
             database = sqlite3.connect(
                 self.path or ":memory:", isolation_level=None, check_same_thread=False, timeout=5.0
             )
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0 and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                database.execute("PRAGMA journal_mode=WAL")
-                database.executescript(
-                    f"BEGIN; {_SCHEMA} PRAGMA application_id={_APPLICATION_ID};"
-                    f"PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;"
-                )
-            elif version != _SCHEMA_VERSION:
-                raise EventLogError(
-                    f"{self.path}: not an event log of this version of midlayer (version {version}, "
-                    f"{_SCHEMA_VERSION} is known); use another state directory"
-                )
-            database.execute("PRAGMA synchronous=FULL")
+        except sqlite3.OperationalError as error:
+            raise self._unusable(error) from error
+        try:
+            self._prepare(database)
         except sqlite3.DatabaseError as error:
-            raise EventLogError(
-                f"{self.path}: {error}; move the file away, or use another state directory"
-            ) from error
+            database.close()
+            raise self._unusable(error) from error
+        except BaseException:
+            database.close()
+            raise
         return database
 
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        """Make the tables in a new file; refuse a file that is not ours to write."""
+        if self.path and not os.access(self.path, os.W_OK):  # SQLite would find it out at the first event
+            raise sqlite3.OperationalError("the file may only be read")
+        application = database.execute("PRAGMA application_id").fetchone()[0]
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] and not version:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.executescript(
+                f"BEGIN; {_SCHEMA} PRAGMA application_id={_APPLICATION_ID};"
+                f"PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;"
+            )
+        elif application != _APPLICATION_ID:
+            raise EventLogError(f"{self.path}: the file of another program, not an event log; {_ELSEWHERE}")
+        elif version != _SCHEMA_VERSION:
+            raise EventLogError(
+                f"{self.path}: an event log of version {version}, and this midlayer reads version "
+                f"{_SCHEMA_VERSION}; run the midlayer that wrote it, or {_ELSEWHERE}"
+            )
+        database.execute("PRAGMA synchronous=FULL")
+
+    def _unusable(self, error: Exception) -> EventLogError:
+        if isinstance(error, sqlite3.OperationalError):  # the disk, or a right: the file may be sound
+            return EventLogError(
+                f"{self.path}: {error}; make room or get the right to write, or {_ELSEWHERE}"
+            )
+        return EventLogError(f"{self.path}: {error}; the file is damaged: move it away, or {_ELSEWHERE}")
+
     def _load(self, keep_detached: int) -> Lists:
-        row = self._db.execute("SELECT lists FROM checkpoint").fetchone()
-        lists = _load_lists(row[0]) if row else Lists()
-        lists.keep_detached = keep_detached
-        while len(lists.detached) > keep_detached:
-            lists.detached.popleft()
-        return lists.replay(self.read(lists.event_count))
+        try:
+            row = self._db.execute("SELECT lists FROM checkpoint").fetchone()
+            lists = _load_lists(row[0]) if row else Lists()
+            lists.keep_detached = keep_detached
+            while len(lists.detached) > keep_detached:
+                lists.detached.popleft()
+            return lists.replay(self.read(lists.event_count))
+        except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
+            raise self._unusable(error) from error
 
     def _first_count(self) -> int:
         first = self._db.execute("SELECT min(event_count) FROM events").fetchone()[0]
@@ -198,7 +231,9 @@ def _lock_directory(directory: Path) -> int:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise EventLogError(f"{directory}: {error.strerror}; choose another state directory with --state") from error
+        raise EventLogError(
+            f"{directory}: {error.strerror}; choose another state directory with --state"
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -208,9 +243,15 @@ def _lock_directory(directory: Path) -> int:
             f"{directory}: another midlayer uses this state directory (process {owner}); "
             "stop it, or choose another directory with --state"
         ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    with suppress(OSError):  # a full disk: the lock holds without the name of its owner
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    count, kind, host_no, address, wall_s, boot_s, by_resync, data = row
+    return Event(count, Kind(kind), host_no, address, wall_s, boot_s, bool(by_resync), json.loads(data))
 
 
 def _dump_lists(lists: Lists) -> str:

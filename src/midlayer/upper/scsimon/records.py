@@ -99,7 +99,7 @@ class DeviceRecord:
             shown["detached_at"] = format_time(self.detached_wall_s or 0.0)
             shown["detached_since_boot_s"] = round(self.detached_boot_s or 0.0, 6)
             shown["detach_by_resync"] = self.detach_by_resync
-        return shown | {key: value for key, value in self.facts.items() if key != "session"}
+        return shown | _without_session(self.facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +113,12 @@ class HostRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the element as documented for ``midlayer hosts --json``."""
-        shown = {"host": self.host_no, "added_count": self.added_count, "added_at": format_time(self.added_wall_s)}
-        return shown | {key: value for key, value in self.facts.items() if key != "session"}
+        shown = {
+            "host": self.host_no,
+            "added_count": self.added_count,
+            "added_at": format_time(self.added_wall_s),
+        }
+        return shown | _without_session(self.facts)
 
 
 @dataclass(slots=True)
@@ -173,7 +177,9 @@ class Lists:
     def _change(self, event: Event) -> None:
         record = self.attached.get(event.address)
         if record is not None:
-            self.attached[event.address] = replace(record, facts=_changed(record.facts, event.data["changes"]))
+            self.attached[event.address] = replace(
+                record, facts=_changed(record.facts, event.data["changes"])
+            )
 
     def _host_added(self, event: Event) -> None:
         self.hosts[event.host_no] = HostRecord(
@@ -194,6 +200,16 @@ _APPLY = {
     Kind.HOST_ADDED: Lists._host_added,
     Kind.HOST_REMOVED: Lists._host_removed,
 }
+
+
+def _without_session(facts: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what tells sessions apart: it means nothing to people."""
+    return {
+        key: _without_session(value) if key == "host_data" else value
+        for key, value in facts.items()
+        if key != "session"
+    }
+
 
 _NAME_KEYS = frozenset({"sg", "sd", "sr", "st", "bsg"})
 

@@ -1,0 +1,113 @@
+"""docs/json.md against what the verbs print: same keys, same types, every documented shape."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .program import Up
+
+PAGE = Path(__file__).parents[3] / "docs" / "json.md"
+EXAMPLE = re.compile(r"<!-- (.+?) -->\n```json\n(.*?)```", re.DOTALL)
+EXAMPLES: dict[str, Any] = {
+    name: json.loads(text) for name, text in EXAMPLE.findall(PAGE.read_text(encoding="utf-8"))
+}
+DEVICE = "0:0:0:0"
+
+
+@pytest.fixture(scope="module")
+def daemon(up: Up) -> Iterator[Up]:
+    """A daemon with something in every list."""
+    up.run("plug", "virtual:disk?size=1M")
+    up.run("unplug", "0:0:0:3")
+    return up
+
+
+def shape(value: Any) -> Any:
+    """Return the keys and types of a value; a list by its first element."""
+    if isinstance(value, dict):
+        return {key: shape(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [shape(value[0])] if value else []
+    return (
+        "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
+    )
+
+
+COMMANDS: dict[str, list[str]] = {
+    "midlayer attached --json": ["attached", "--limit", "1"],
+    "midlayer detached --json": ["detached", "--limit", "1"],
+    "midlayer hosts --json": ["hosts"],
+    "midlayer status --json": ["status"],
+    "midlayer inq --json": ["inq", DEVICE],
+    "midlayer vpd --page 83 --json": ["vpd", "--page", "83", DEVICE],
+    "midlayer luns --json": ["luns", DEVICE],
+    "midlayer readcap --json": ["readcap", DEVICE],
+    "midlayer turs --json": ["turs", DEVICE],
+    "midlayer raw --json": ["raw", DEVICE, "120000002400", "-r", "36"],
+}
+ELSEWHERE = {
+    "event",
+    "midlayer events --json",
+    "midlayer plug --json",
+    "midlayer plug --new-host --json",
+    "midlayer rescan --plan --json",
+}
+
+
+@pytest.mark.parametrize("example", COMMANDS)
+def test_shape(daemon: Up, example: str) -> None:
+    printed, documented = daemon.json(*COMMANDS[example]), EXAMPLES[example]
+    assert shape(printed) == shape(documented)
+    assert list(printed) == list(documented), "in the documented order"
+
+
+def test_every_example_is_compared() -> None:
+    assert set(EXAMPLES) == set(COMMANDS) | ELSEWHERE
+
+
+def test_events(daemon: Up) -> None:
+    answer = daemon.json("events")
+    assert list(answer) == list(EXAMPLES["midlayer events --json"])
+    assert answer["gap"] is None
+    common = shape(EXAMPLES["event"])
+    seen = {}
+    for event in answer["items"]:
+        host_event = event["event"].startswith("host")
+        expected = {key: kind for key, kind in common.items() if key != "address" or not host_event}
+        assert shape({key: event[key] for key in expected}) == expected
+        seen[event["event"]] = [key for key in event if key not in expected]
+    assert seen == {
+        "host-added": ["host_data"],
+        "attach": ["device"],
+        "detach": ["attach_count", "vendor", "model", "names"],
+    }
+    attach = next(event for event in answer["items"] if event["event"] == "attach")
+    element = EXAMPLES["midlayer attached --json"]["items"][0]
+    assert set(attach["device"]) == set(list(element)[4:]) | {"session"}
+    assert set(attach["device"]["host_data"]) == set(element["host_data"]) | {"session"}
+
+
+def test_what_changes_something(daemon: Up) -> None:
+    one = shape(EXAMPLES["midlayer plug --json"])
+    assert shape(daemon.json("plug", "virtual:disk?size=1M&lun=9")) == one
+    assert shape(daemon.json("offline", "0:0:0:9")) == one
+    assert shape(daemon.json("online", "0:0:0:9")) == one
+    assert shape(daemon.json("unplug", "0:0:0:9")) == one
+    host = daemon.json("plug", "--new-host")
+    assert shape(host) == shape(EXAMPLES["midlayer plug --new-host --json"])
+    assert shape(daemon.json("unplug", "--host", str(host["host"]))) == shape(host)
+    assert shape(daemon.json("plug", "virtual:disk?size=1M", "--new-host")) == one
+    assert daemon.json("rescan", "--plan").keys() == EXAMPLES["midlayer rescan --plan --json"].keys()
+
+
+def test_every_vpd_page_begins_and_ends_alike(daemon: Up) -> None:
+    for page in daemon.json("vpd", DEVICE)["items"]:
+        assert list(page)[:2] == ["page", "name"]
+        assert list(page)[-1] == "data"
+        assert page["name"] != "not decoded"
