@@ -51,7 +51,9 @@ def _report(directory: Path) -> Iterator[str]:
 
     one = _alternate("attach recorded, one by one / bare insert", ours_one, bare_one, 400, 1)
     yield line(one, f"goal at most {COST_GOAL:g}", met=one.cost <= COST_GOAL)
-    many = _alternate("attach recorded in a scan / bare inserts, 256 at once", ours_batch, bare_batch, 8, BATCH)
+    many = _alternate(
+        "attach recorded in a scan / bare inserts, 256 at once", ours_batch, bare_batch, 8, BATCH
+    )
     against_one = Ratio("attach recorded in a scan / bare insert", many.ours_s, one.base_s)
     yield line(against_one, f"goal at most {COST_GOAL:g}", met=against_one.cost <= COST_GOAL)
     yield line(many, "no goal: SQLite alone, without describing the device", met=True)

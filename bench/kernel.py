@@ -49,7 +49,11 @@ def main() -> int:
         best["midlayer"] = max(best["midlayer"], _midlayer(node))
         best["python-scsi"] = max(best["python-scsi"], _python_scsi(block))
     for name, rate in best.items():
-        print(f"     {name:<12} {rate:>9.0f} TEST UNIT READY a second" if rate else f"     {name}: not installed")
+        print(
+            f"     {name:<12} {rate:>9.0f} TEST UNIT READY a second"
+            if rate
+            else f"     {name}: not installed"
+        )
     _judge("sg_turs", best["midlayer"] / best["sg_turs"], SG_TURS_GOAL)
     if best["python-scsi"]:
         _judge("python-scsi", best["midlayer"] / best["python-scsi"], PYTHON_SCSI_GOAL)
@@ -81,7 +85,20 @@ def _bare_ioctl(node: str) -> float:
     """Nothing but fcntl.ioctl in a loop, with one header that is always the same."""
     cdb, sense, header = ctypes.create_string_buffer(6), ctypes.create_string_buffer(32), bytearray(88)
     struct.pack_into(
-        "=iiBBHIQQQII", header, 0, 0x53, -1, 6, 32, 0, 0, 0, ctypes.addressof(cdb), ctypes.addressof(sense), 20000, 0
+        "=iiBBHIQQQII",
+        header,
+        0,
+        0x53,
+        -1,
+        6,
+        32,
+        0,
+        0,
+        0,
+        ctypes.addressof(cdb),
+        ctypes.addressof(sense),
+        20000,
+        0,
     )
     with open(node, "rb+", buffering=0) as file:
         number = file.fileno()

@@ -48,15 +48,19 @@ def _uevent(data: bytes) -> object:
     return event.address, event.kind, event.host_no
 
 
-_DISKS = VirtualDriver(Subsystem()).add_host(
-    HostSpec(
-        units=(
-            UnitSpec(lun=0, size=1 << 16, thin=True),
-            UnitSpec(lun=1, type=5, size=1 << 16, block_size=2048),
-            UnitSpec(lun=2, type=13),
+_DISKS = (
+    VirtualDriver(Subsystem())
+    .add_host(
+        HostSpec(
+            units=(
+                UnitSpec(lun=0, size=1 << 16, thin=True),
+                UnitSpec(lun=1, type=5, size=1 << 16, block_size=2048),
+                UnitSpec(lun=2, type=13),
+            )
         )
     )
-).devices()
+    .devices()
+)
 
 
 def _command(data: bytes) -> None:
@@ -82,17 +86,27 @@ TARGETS: dict[str, Target] = {
     ),
     "config": Target(_config, (ConfigError,), [(EXAMPLES / "default.toml").read_bytes()]),
     "device-url": Target(
-        _device_url, (UsageError,), [b"2:0:1:0", b"/dev/sg3", b"virtual:disk?size=1G&lun=3", b"iscsi://[::1]:3260/iqn.x/0"]
+        _device_url,
+        (UsageError,),
+        [b"2:0:1:0", b"/dev/sg3", b"virtual:disk?size=1G&lun=3", b"iscsi://[::1]:3260/iqn.x/0"],
     ),
     "sense": Target(
         _sense,
         (),
-        [fixed_sense(3, 0x11, information=0x1234), bytes.fromhex("720524000000000c020680008fc00000" "00000000")],
+        [fixed_sense(3, 0x11, information=0x1234), bytes.fromhex("720524000000000c020680008fc0000000000000")],
     ),
-    "cdb-text": Target(describe_cdb, (), [bytes.fromhex("28000000123400000800"), bytes.fromhex("7f" + "00" * 31)]),
+    "cdb-text": Target(
+        describe_cdb, (), [bytes.fromhex("28000000123400000800"), bytes.fromhex("7f" + "00" * 31)]
+    ),
     "inquiry": Target(StandardInquiry.decode, (LayoutError,), [bytes.fromhex("00000602" + "00" * 92)]),
-    "vpd": Target(vpd.decode_page, (LayoutError,), [bytes.fromhex("008300080103000833330000000000d0"), b"\0\x80\0\4abcd"]),
-    "mode": Target(lambda data: mode.decode_mode_sense(data, True), (LayoutError,), [bytes(8) + b"\x0a\x0a" + bytes(10)]),
+    "vpd": Target(
+        vpd.decode_page,
+        (LayoutError,),
+        [bytes.fromhex("008300080103000833330000000000d0"), b"\0\x80\0\4abcd"],
+    ),
+    "mode": Target(
+        lambda data: mode.decode_mode_sense(data, True), (LayoutError,), [bytes(8) + b"\x0a\x0a" + bytes(10)]
+    ),
     "luns": Target(decode_lun_list, (LayoutError,), [bytes.fromhex("0000000800000000" + "0001000000000000")]),
     "command": Target(
         _command,

@@ -72,7 +72,9 @@ def storm(driver: VirtualDriver, choose: random.Random) -> None:
         devices = host.devices()
         if choose.random() < 0.05:
             driver.remove_host(host)
-            hosts[hosts.index(host)] = driver.add_host(HostSpec(units=(UnitSpec(count=choose.randrange(1, 8)),)))
+            hosts[hosts.index(host)] = driver.add_host(
+                HostSpec(units=(UnitSpec(count=choose.randrange(1, 8)),))
+            )
         elif devices and choose.random() < 0.5:
             driver.unplug(choose.choice(devices))
         else:

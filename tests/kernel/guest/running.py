@@ -32,7 +32,9 @@ class Up:
     def start(self) -> None:
         """Start the daemon and wait until it answers."""
         command = [sys.executable, "-m", "midlayer.frontends.cli.main", "up", "--quiet"]
-        self._process = subprocess.Popen([*command, "--state", str(self._state), "--socket", str(self._socket)])
+        self._process = subprocess.Popen(
+            [*command, "--state", str(self._state), "--socket", str(self._socket)]
+        )
         eventually(self._answers, timeout_s=START_TIMEOUT_S, interval_s=0.2, reason="midlayer up to answer")
 
     def stop(self) -> int:

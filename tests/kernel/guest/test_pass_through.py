@@ -67,7 +67,9 @@ def test_inquiry_of_the_disk_of_qemu_equals_sg_inq(qemu_disk: Path) -> None:
 def test_a_medium_error_comes_back_with_its_lba(scsi_debug: LoadScsiDebug) -> None:
     path = node(disk(scsi_debug(opts=2)), "scsi_generic")
     with midlayer.open_device(path) as device:
-        result = device.execute(Read10(logical_block_address=BAD_LBA - 4, transfer_length=8).encode(), data_in=8 * BLOCK)
+        result = device.execute(
+            Read10(logical_block_address=BAD_LBA - 4, transfer_length=8).encode(), data_in=8 * BLOCK
+        )
     assert result.sense is not None
     assert (result.sense.key, result.sense.asc, result.sense.ascq) == (3, 0x11, 0)
     assert result.sense.information == BAD_LBA
@@ -80,7 +82,11 @@ def test_a_read_in_64_kib_blocks_equals_dd(scsi_debug: LoadScsiDebug) -> None:
     device_path = disk(scsi_debug(dev_size_mb=4))
     block, generic = node(device_path, "block"), node(device_path, "scsi_generic")
     content = random.Random(64).randbytes(4 << 20)
-    subprocess.run(["dd", f"of={block}", "bs=64k", "oflag=direct", "status=none", "iflag=fullblock"], input=content, check=True)
+    subprocess.run(
+        ["dd", f"of={block}", "bs=64k", "oflag=direct", "status=none", "iflag=fullblock"],
+        input=content,
+        check=True,
+    )
     read = bytearray(len(content))
     view = memoryview(read)
     with midlayer.open_device(generic) as device:

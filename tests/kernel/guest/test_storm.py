@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 from midlayer.lower.linux.netlink import UeventSocket
@@ -33,7 +34,9 @@ def in_sysfs(host: int) -> list[str]:
 
 def comings_and_goings(running: Recorder, address: str) -> list[Event]:
     events = running.scsimon.events().events
-    return [event for event in events if event.address == address and event.kind in (Kind.ATTACH, Kind.DETACH)]
+    return [
+        event for event in events if event.address == address and event.kind in (Kind.ATTACH, Kind.DETACH)
+    ]
 
 
 def ready(debug: ScsiDebug) -> tuple[int, str]:
@@ -68,7 +71,7 @@ def test_lost_uevents_are_made_up_for(scsi_debug: LoadScsiDebug, tmp_path: Path)
         assert counters.lost > 0, "the buffer was not too small"
         assert counters.resyncs > 1, "lost events must be made up for"
         events = comings_and_goings(running, address)
-        for earlier, later in zip(events, events[1:], strict=False):
+        for earlier, later in pairwise(events):
             assert earlier.kind is not later.kind, "two attaches, or two detaches, in a row"
         attaches = sum(event.kind is Kind.ATTACH for event in events)
         assert attaches - (len(events) - attaches) == len(in_sysfs(host))

@@ -37,7 +37,9 @@ def lsscsi() -> dict[str, list[str]]:
     return {line.split()[0].strip("[]"): line.split()[1:] for line in lines}
 
 
-def test_a_host_that_comes_and_goes_is_recorded(scsi_debug: LoadScsiDebug, up: Up, qemu_disk: Path, qemu_cd: Path) -> None:
+def test_a_host_that_comes_and_goes_is_recorded(
+    scsi_debug: LoadScsiDebug, up: Up, qemu_disk: Path, qemu_cd: Path
+) -> None:
     there = {item["address"]: item for item in up.items("attached")}
     assert there[qemu_disk.name]["model"] == "QEMU HARDDISK"
     assert there[qemu_cd.name]["type_name"] == "CD-ROM"
@@ -46,7 +48,9 @@ def test_a_host_that_comes_and_goes_is_recorded(scsi_debug: LoadScsiDebug, up: U
     before = up.get("status")["event_count"]
     host = debug.add_host()
     items = eventually(lambda: complete(up, host, 6), timeout_s=30, reason="six disks with their nodes")
-    assert [item["address"] for item in items] == [f"{host}:0:{target}:{lun}" for target in range(2) for lun in range(3)]
+    assert [item["address"] for item in items] == [
+        f"{host}:0:{target}:{lun}" for target in range(2) for lun in range(3)
+    ]
     listed = lsscsi()
     for item in items:
         device = SCSI_DEVICES / item["address"]
@@ -62,7 +66,9 @@ def test_a_host_that_comes_and_goes_is_recorded(scsi_debug: LoadScsiDebug, up: U
     assert host in [entry["host"] for entry in up.items("hosts")]
 
     debug.remove_host()
-    gone = eventually(lambda: [*up.items("detached", host)] * (len(up.items("detached", host)) == 6), reason="six detaches")
+    gone = eventually(
+        lambda: [*up.items("detached", host)] * (len(up.items("detached", host)) == 6), reason="six detaches"
+    )
     kept = {item["address"]: item for item in gone}
     for item in items:
         detached = kept[item["address"]]
@@ -93,7 +99,7 @@ def test_a_restart_keeps_sessions_and_finds_what_went(scsi_debug: LoadScsiDebug,
     up.start()
     (stayed,) = up.items("attached", host)
     assert stayed["attach_count"] == items[0]["attach_count"], "the session went on, its count must too"
-    (detach,) = [event for event in up.events(before, "detach")]
+    (detach,) = up.events(before, "detach")
     assert detach["address"] == items[1]["address"]
     assert detach["attach_count"] == items[1]["attach_count"]
     assert detach["by_resync"] is True

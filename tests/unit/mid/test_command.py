@@ -25,7 +25,9 @@ def sensed(key: int, asc: int = 0, ascq: int = 0) -> Result:
 
 
 @pytest.mark.parametrize(
-    "good", [result(), result(Status.CONDITION_MET), sensed(0), sensed(1, 0x17, 0x01)], ids=lambda good: good.outcome
+    "good",
+    [result(), result(Status.CONDITION_MET), sensed(0), sensed(1, 0x17, 0x01)],
+    ids=lambda good: good.outcome,
 )
 def test_what_counts_as_a_success(good: Result) -> None:
     assert good.ok

@@ -92,7 +92,7 @@ def test_without_a_session_no_device_outlives_a_restart(start: Start) -> None:
     first.stop()
     second = start()
     second.plug(second.host())
-    kinds = [Kind.HOST_REMOVED, Kind.HOST_ADDED, Kind.DETACH, Kind.ATTACH]
+    kinds = [Kind.DETACH, Kind.HOST_REMOVED, Kind.HOST_ADDED, Kind.ATTACH]
     assert [event.kind for event in second.events(2)] == kinds
 
 

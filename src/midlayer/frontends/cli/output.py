@@ -8,9 +8,6 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
-from unicodedata import combining, east_asian_width
-
-_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
 
 class Column(NamedTuple):
@@ -36,16 +33,31 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> lis
     Returns:
         Titles of the columns that the terminal has no room for.
     """
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     width = terminal_width()
     cells = [[clean(cell) for cell in row] for row in rows]
     widths = [
-        max(_width(text) for text in (column.title, *(row[at] for row in cells)))
+        max(cell_len(text) for text in (column.title, *(row[at] for row in cells)))
         for at, column in enumerate(columns)
     ]
     shown, gap = fit(columns, widths, width)
-    print(_headings(_line([column.title for column in columns], widths, shown, gap)))
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="")
+    for at in shown:
+        table.add_column(columns[at].title, no_wrap=True, min_width=widths[at])
     for row in cells:
-        print(_line(row, widths, shown, gap))
+        table.add_row(*(Text(row[at]) for at in shown))
+    room = sum(widths[at] + gap for at in shown)
+    console = Console(highlight=False, width=max(room, width or 0))
+    with console.capture() as capture:
+        console.print(table)
+    headings, *lines = (line.rstrip() for line in capture.get().splitlines())
+    console.print(Text(headings, style="" if "NO_COLOR" in os.environ else "bold"))
+    for line in lines:
+        print(line)
     return [column.title for at, column in enumerate(columns) if at not in shown]
 
 
@@ -69,12 +81,12 @@ def fit(columns: Sequence[Column], widths: Sequence[int], room: int | None) -> t
 
 def fitted(line: str) -> str:
     """Return a line as it is for a pipe, and cut to its width for a terminal."""
+    from rich.cells import cell_len, set_cell_size
+
     width = terminal_width()
-    if width is None or _width(line) <= width:
+    if width is None or cell_len(line) <= width:
         return line
-    while _width(line) >= width:
-        line = line[:-1]
-    return line + "…"
+    return set_cell_size(line, width - 1).rstrip() + "…"
 
 
 def clean(text: str) -> str:
@@ -91,22 +103,3 @@ def hex_dump(data: bytes | memoryview) -> str:
         characters = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in piece)
         lines.append(f"{at:05x}  {digits}  {characters}")
     return "\n".join(lines)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int], shown: Sequence[int], gap: int) -> str:
-    padded = (cells[at] + " " * (widths[at] - _width(cells[at])) for at in shown)
-    return (" " * gap).join(padded).rstrip()
-
-
-def _headings(line: str) -> str:
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    return f"{_BOLD}{line}{_PLAIN}" if colour else line
-
-
-def _width(text: str) -> int:
-    """Return how many columns a terminal needs for a text."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if combining(character) else 2 if east_asian_width(character) in "WF" else 1 for character in text
-    )

@@ -17,7 +17,7 @@ from midlayer.errors import MidlayerError
 from midlayer.frontends.cli.lists import print_attached
 from midlayer.frontends.cli.output import fitted
 from midlayer.frontends.cli.wording import event_line
-from midlayer.frontends.config import Config, load, parse_listen
+from midlayer.frontends.config import OWN_HOSTS_FROM, Config, load, parse_listen
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.serve import serve, tcp_socket, unix_socket
 from midlayer.frontends.places import default_socket, default_state
@@ -33,7 +33,11 @@ def up(options: argparse.Namespace) -> int:
     """Run the daemon in the foreground until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.WARNING, format="midlayer: %(message)s")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the API serves, as Ctrl-C
-    config = load(options.config) if options.config is not None else Config(kernel=True)
+    config = (
+        load(options.config)
+        if options.config is not None
+        else Config(kernel=True, first_host_no=OWN_HOSTS_FROM)
+    )
     listen = parse_listen(options.listen) if options.listen is not None else config.listen
     state = options.state or config.state or default_state()
     path = options.socket or config.socket or default_socket()

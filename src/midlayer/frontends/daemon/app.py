@@ -169,7 +169,9 @@ def _add_actions(app: FastAPI, daemon: Daemon) -> None:
     count = daemon.scsimon
 
     @app.post("/v1/plug", response_model=models.Plugged, summary="Connect a unit")
-    def plug(wish: models.Plug) -> Any:
+    def plug(wish: models.Plug, request: Request) -> Any:
+        if not _is_local(request) and "file=" in wish.device:
+            raise errors.UsageError("file: units on a file can be plugged through the Unix socket only")
         device = daemon.plug(wish.device, wish.host)
         return {"address": str(device.address), "event_count": count.event_count}
 
@@ -218,6 +220,12 @@ def _add_actions(app: FastAPI, daemon: Daemon) -> None:
             "address": str(result.address),
             "cdb": result.cdb.hex(),
         }
+
+
+def _is_local(request: Request) -> bool:
+    """True for the Unix socket, whose callers could open a file themselves."""
+    server = request.scope.get("server")
+    return server is None or server[1] is None
 
 
 def _step(step: Any) -> dict[str, Any]:

@@ -80,7 +80,6 @@ class LinuxDriver(HostTemplate):
     max_cmd_len = MAX_CDB_BYTES
     names_its_devices = True
     scans_itself = True
-    scans_itself = True
     closes_when_idle = True
     no_scsi2_lun_in_cdb = True  # the kernel puts the bits in where they belong
 

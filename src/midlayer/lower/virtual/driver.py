@@ -41,7 +41,7 @@ from midlayer.standards.spc import PeripheralQualifier
 
 _log = logging.getLogger("midlayer.virtual")
 
-_WITH_BLOCKS = frozenset({Type.DIRECT_ACCESS, Type.CD_DVD, Type.HOST_MANAGED_ZONED_BLOCK, Type.WRITE_ONCE})
+_WITH_BLOCKS = frozenset({Type.DIRECT_ACCESS, Type.CD_DVD})
 
 TABLES: dict[int, Table] = {
     Type.DIRECT_ACCESS: {**SPC_TABLE, **SBC_TABLE},

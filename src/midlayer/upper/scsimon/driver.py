@@ -194,6 +194,7 @@ class ScsimonDriver(UpperDriver):
             if known is not None and _same_session(known.facts, facts):
                 return
             if known is not None:
+                self._record_devices_gone(f"{host.host_no}:")
                 self._record(Kind.HOST_REMOVED, host.host_no, "", {"host_data": known.facts}, True)
             self._record(Kind.HOST_ADDED, host.host_no, "", {"host_data": facts}, by_resync)
 
@@ -234,13 +235,17 @@ class ScsimonDriver(UpperDriver):
     def settle(self) -> None:
         """Record as gone what an earlier run had and nobody has confirmed. Call it after the first scans."""
         with self._write_lock:
-            for record in self._unconfirmed.values():
-                self._record_detach(record.address, record.facts, by_resync=True)
+            self._record_devices_gone("")
             for host in self._unconfirmed_hosts.values():
                 self._record(Kind.HOST_REMOVED, host.host_no, "", {"host_data": host.facts}, True)
-            self._unconfirmed.clear()
             self._unconfirmed_hosts.clear()
             self.flush()
+
+    def _record_devices_gone(self, prefix: str) -> None:
+        """Record as gone the unconfirmed devices whose address begins so; they go before their host."""
+        for address in [address for address in self._unconfirmed if address.startswith(prefix)]:
+            record = self._unconfirmed.pop(address)
+            self._record_detach(address, record.facts, by_resync=True)
 
     def flush(self) -> bool:
         """Write what waits. Returns False, and tries again by itself later, if the disk refuses it."""

@@ -161,6 +161,11 @@ class EventLog:
 
     def _open(self) -> sqlite3.Connection:
         try:
+            if self.path and not self.path.exists():  # SQLite gives its other files the mode of this one
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
             database = sqlite3.connect(
                 self.path or ":memory:", isolation_level=None, check_same_thread=False, timeout=5.0
             )
