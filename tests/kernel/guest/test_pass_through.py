@@ -119,3 +119,10 @@ def test_a_device_that_goes_while_a_command_is_in_flight_gives_a_result(scsi_deb
 def test_a_node_that_is_no_scsi_device_is_named() -> None:
     with pytest.raises(NodeError, match="/dev/null"):
         midlayer.open_device("/dev/null")
+
+
+def test_a_device_is_opened_by_its_address(scsi_debug: LoadScsiDebug) -> None:
+    path = disk(scsi_debug())
+    with midlayer.open_device(path.name) as device:
+        result = device.execute(Inquiry(allocation_length=36).encode(), data_in=36).raise_for_status()
+    assert bytes(result.data) == judged("sg_inq", "--raw", "--len=36", node(path, "scsi_generic"))

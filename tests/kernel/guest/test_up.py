@@ -124,3 +124,25 @@ def test_offline_online_unplug_and_plug_go_through_the_kernel(scsi_debug: LoadSc
     assert answer["address"] == address
     (again,) = up.items("attached", host)
     assert again["attach_count"] > item["attach_count"]
+
+
+def test_a_rescan_plans_first_and_removes_only_what_nobody_uses(scsi_debug: LoadScsiDebug, up: Up) -> None:
+    debug = scsi_debug(max_luns=2)
+    (host,) = debug.hosts()
+    items = eventually(lambda: complete(up, host, 2), timeout_s=30, reason="two disks with their nodes")
+    gone, kept = items[1]["address"], items[0]["address"]
+    (SCSI_DEVICES / gone / "delete").write_text("1\n")
+    eventually(lambda: len(up.items("attached", host)) == 1, reason="the detach")
+    plan = up.post("rescan", host=host, plan=True)["items"]
+    assert (gone, "add") in [(step["address"], step["action"]) for step in plan]
+    assert len(up.items("attached", host)) == 1, "a plan changes nothing"
+    up.post("rescan", host=host)
+    assert [item["address"] for item in up.items("attached", host)] == [kept, gone]
+
+    debug.set("max_luns", 1)  # LUN 1 answers no more
+    mounted = items[0]["names"]["sd"]
+    plan = up.post("rescan", host=host, plan=True, remove=True)["items"]
+    assert (gone, "remove") in [(step["address"], step["action"]) for step in plan]
+    assert (kept, "remove") not in [(step["address"], step["action"]) for step in plan], mounted
+    up.post("rescan", host=host, remove=True)
+    assert [item["address"] for item in up.items("attached", host)] == [kept]
