@@ -34,10 +34,12 @@ bench: .venv/.dev
 	  rm -rf .venv; apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv .venv; }
 
 .venv/.runtime: .venv/bin/python pyproject.toml
+	@echo "setting up .venv (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 .venv/.dev: .venv/bin/python pyproject.toml
+	@echo "setting up .venv for development (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ .venv/.runtime
 

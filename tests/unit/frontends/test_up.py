@@ -31,7 +31,7 @@ def test_what_it_says(start_up: StartUp) -> None:
     up.send(signal.SIGINT)
     assert up.end() == 0
     assert up.lines[-2:] == [
-        "With the daemon went program's array and 4 devices: events 9 to 13.",
+        "Taken down with the daemon: program's array and 4 devices (events 9 to 13).",
         "midlayer ended cleanly; the event log is kept",
     ]
 
