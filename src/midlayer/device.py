@@ -6,19 +6,16 @@ The lower-level drivers are imported when one is needed, so that a command on on
 from __future__ import annotations
 
 import errno
-from types import TracebackType
 
 from midlayer.address import Address
 from midlayer.device_url import AddressForm, IscsiForm, NodeForm, VirtualForm, parse_device_url
 from midlayer.errors import DeviceUrlError
 from midlayer.mid.clock import SystemClock
-from midlayer.mid.command import Buffer, Result
-from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.subsystem import Subsystem
-from midlayer.upper.sg import DEFAULT_TIMEOUT_S, MAX_SENSE_BYTES, execute
+from midlayer.upper.sg import BoundDevice
 
 
-class Device:
+class Device(BoundDevice):
     """One logical unit in a subsystem of its own; a context manager.
 
     Made by `open_device`::
@@ -27,44 +24,16 @@ class Device:
             data = device.execute(cdb, data_in=96).raise_for_status().data
     """
 
-    def __init__(self, logical_unit: LogicalUnit) -> None:
-        self.logical_unit = logical_unit
-
-    def execute(
-        self,
-        cdb: bytes,
-        *,
-        data_out: Buffer | None = None,
-        data_in: bytearray | memoryview | int | None = None,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
-        max_sense: int = MAX_SENSE_BYTES,
-    ) -> Result:
-        """Send one command and wait for its end; see `midlayer.upper.sg.execute`."""
-        return execute(
-            self.logical_unit,
-            cdb,
-            data_out=data_out,
-            data_in=data_in,
-            timeout_s=timeout_s,
-            max_sense=max_sense,
-        )
-
     def close(self) -> None:
-        """Let go of the device; a virtual one is gone then."""
+        """Let go of the device; a virtual one is gone then. A second call does nothing."""
+        if self.closed:
+            return
+        super().close()
         host = self.logical_unit.host
         host.subsystem.remove_host(host)
         host.put()
-        clock = host.clock
-        if isinstance(clock, SystemClock):
-            clock.close()
-
-    def __enter__(self) -> Device:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        if isinstance(host.clock, SystemClock):
+            host.clock.close()
 
 
 def open_device(text: str) -> Device:

@@ -11,7 +11,7 @@ Nothing is raised for what a device answers; `Result.raise_for_status` does, whe
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from midlayer.errors import UsageError
 from midlayer.mid.command import Buffer, Command, Result
@@ -91,13 +91,17 @@ class BoundDevice:
 
     Use it as a context manager, or call `close`.
 
+    Attributes:
+        logical_unit: The device.
+        closed: True after `close`.
+
     Raises:
         DeviceGone: From the constructor, if the device is being removed.
     """
 
-    def __init__(self, device: LogicalUnit) -> None:
-        self.device = device.get()
-        self._closed = False
+    def __init__(self, logical_unit: LogicalUnit) -> None:
+        self.logical_unit = logical_unit.get()
+        self.closed = False
 
     def execute(
         self,
@@ -110,16 +114,21 @@ class BoundDevice:
     ) -> Result:
         """Send one command; see `execute`."""
         return execute(
-            self.device, cdb, data_out=data_out, data_in=data_in, timeout_s=timeout_s, max_sense=max_sense
+            self.logical_unit,
+            cdb,
+            data_out=data_out,
+            data_in=data_in,
+            timeout_s=timeout_s,
+            max_sense=max_sense,
         )
 
     def close(self) -> None:
         """Give the reference back. A second call does nothing."""
-        if not self._closed:
-            self._closed = True
-            self.device.put()
+        if not self.closed:
+            self.closed = True
+            self.logical_unit.put()
 
-    def __enter__(self) -> BoundDevice:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
