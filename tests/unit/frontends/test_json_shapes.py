@@ -48,6 +48,8 @@ COMMANDS: dict[str, list[str]] = {
     "midlayer vpd --page 83 --json": ["vpd", "--page", "83", DEVICE],
     "midlayer luns --json": ["luns", DEVICE],
     "midlayer readcap --json": ["readcap", DEVICE],
+    "midlayer modes --page 1c --json": ["modes", "--page", "1c", DEVICE],
+    "midlayer map --json": ["map"],
     "midlayer turs --json": ["turs", DEVICE],
     "midlayer raw --json": ["raw", DEVICE, "120000002400", "-r", "36"],
 }

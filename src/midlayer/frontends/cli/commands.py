@@ -59,7 +59,7 @@ def inq(options: argparse.Namespace) -> int:
         if length > 36:
             data = _inquiry(device, length)
     described = describe_inquiry(StandardInquiry.decode(data), data)
-    print_json(described) if options.json else _print_fields(described)
+    print_json(described) if options.json else print_fields(described)
     return 0
 
 
@@ -81,7 +81,7 @@ def vpd(options: argparse.Namespace) -> int:
         if number:
             print()
         print(f"VPD page {page.pop('page')}: {page.pop('name')}")
-        _print_fields(page, indent="  ")
+        print_fields(page, indent="  ")
     return 0
 
 
@@ -271,7 +271,8 @@ def _read_capacity(device: Executor) -> dict[str, Any]:
     }
 
 
-def _print_fields(fields: dict[str, Any], indent: str = "") -> None:
+def print_fields(fields: dict[str, Any], indent: str = "") -> None:
+    """Print names and values, a line each; ``data`` is bytes in hexadecimal."""
     for key, value in fields.items():
         if key == "data":
             print(f"{indent}data:")

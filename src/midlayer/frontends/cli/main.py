@@ -90,7 +90,14 @@ Verbs = argparse._SubParsersAction  # the only name that argparse has for it
 
 
 def _verb(
-    verbs: Verbs[_Parser], name: str, module: str, function: str, summary: str, *, remote: bool = True
+    verbs: Verbs[_Parser],
+    name: str,
+    module: str,
+    function: str,
+    summary: str,
+    *,
+    json: bool = True,
+    daemon: bool = True,
 ) -> _Parser:
     description = f"{summary[0].upper()}{summary[1:]}."
     example = _EXAMPLES.get(name)
@@ -98,14 +105,15 @@ def _verb(
         name, help=summary, description=description, epilog=f"Example: {example}" if example else None
     )
     verb.set_defaults(verb=(module, function))
-    if remote:
+    if json:
         verb.add_argument("--json", action="store_true", help="print JSON, as docs/json.md describes it")
+    if daemon:
         verb.add_argument("--socket", type=Path, metavar="PATH", help="the daemon's socket")
     return verb
 
 
 def _add_up(verbs: Verbs[_Parser]) -> None:
-    up = _verb(verbs, "up", "up", "up", "run the subsystem in the foreground", remote=False)
+    up = _verb(verbs, "up", "up", "up", "run the subsystem in the foreground", json=False, daemon=False)
     up.add_argument("--config", type=Path, metavar="FILE", help="TOML; without it, the kernel's hosts alone")
     up.add_argument("--state", type=Path, metavar="DIR", help="directory of the event log")
     up.add_argument("--socket", type=Path, metavar="PATH", help="the Unix socket to serve on")
@@ -132,6 +140,9 @@ def _add_lists(verbs: Verbs[_Parser]) -> None:
     events = _verb(verbs, "events", "lists", "events", "print events, and follow them as they come")
     events.add_argument("--since", type=_natural, metavar="N", help="only events after event count N")
     events.add_argument("--follow", action="store_true", help="go on with events as they come")
+    sg_map = _verb(verbs, "map", "map", "sg_map", "print which sg node belongs to which other node")
+    sg_map.add_argument("-i", "--inquiry", action="store_true", help="with vendor, product and revision")
+    sg_map.add_argument("-x", "--address", action="store_true", help="with host, channel, id, LUN and type")
     _verb(verbs, "status", "lists", "status", "say how the daemon is")
 
 
@@ -164,12 +175,23 @@ def _add_management(verbs: Verbs[_Parser]) -> None:
 def _add_commands(verbs: Verbs[_Parser]) -> None:
     _command(verbs, "inq", "ask a device who it is (INQUIRY)")
     vpd = _command(verbs, "vpd", "read vital product data pages")
-    vpd.add_argument("--page", type=_hex_byte, metavar="HH", help="page code in hexadecimal; all by default")
+    vpd.add_argument("--page", type=_hex_byte, metavar="HH", help="page code in hexadecimal (all)")
     _command(verbs, "luns", "ask a target for its LUNs (REPORT LUNS)")
     _command(verbs, "readcap", "ask a device how big it is (READ CAPACITY)")
     turs = _command(verbs, "turs", "ask a device whether it is ready (TEST UNIT READY)")
     turs.add_argument("-n", "--num", type=_natural, default=1, metavar="N", help="that many times")
     turs.add_argument("-t", "--time", action="store_true", help="print how long it took")
+    modes = _command(verbs, "modes", "read mode pages (MODE SENSE)", module="decode")
+    modes.add_argument("--page", type=_hex_byte, metavar="HH", help="page code in hexadecimal (all)")
+    modes.add_argument(
+        "--values", choices=("current", "changeable", "default", "saved"), default="current", help="(current)"
+    )
+    sense = _verb(verbs, "sense", "decode", "sense", "say what sense data means", daemon=False)
+    sense.add_argument("bytes", nargs="*", metavar="HH", help="sense data in hexadecimal")
+    sense.add_argument(
+        "-f", "--file", type=Path, metavar="FILE", help="read them from FILE; - is standard input"
+    )
+    sense.add_argument("--cdb", action="store_true", help="the bytes are a CDB; say which command it is")
     raw = _command(verbs, "raw", "send any command")
     raw.add_argument("cdb", nargs="+", metavar="HH", help="the CDB in hexadecimal, 6 to 260 bytes")
     raw.add_argument("-r", "--request", type=_natural, metavar="LEN", help="bytes to receive")
@@ -183,8 +205,8 @@ def _add_commands(verbs: Verbs[_Parser]) -> None:
     )
 
 
-def _command(verbs: Verbs[_Parser], name: str, summary: str) -> _Parser:
-    verb = _verb(verbs, name, "commands", name, summary)
+def _command(verbs: Verbs[_Parser], name: str, summary: str, *, module: str = "commands") -> _Parser:
+    verb = _verb(verbs, name, module, name, summary)
     verb.add_argument("device", metavar="DEVICE", help=_DEVICE_HELP)
     return verb
 

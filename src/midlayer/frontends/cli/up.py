@@ -117,7 +117,9 @@ class _Printer:
             hosts = [event.data["host_data"]["name"] for event in gone if event.kind is Kind.HOST_REMOVED]
             devices = sum(event.kind is Kind.DETACH for event in gone)
             counts = f"{gone[0].event_count} to {gone[-1].event_count}"
-            print(f"\nTaken down with the daemon: {', '.join(hosts)} and {devices} devices (events {counts}).")
+            print(
+                f"\nTaken down with the daemon: {', '.join(hosts)} and {devices} devices (events {counts})."
+            )
         print("midlayer ended cleanly; the event log is kept", flush=True)
 
     def _news(self) -> None:
