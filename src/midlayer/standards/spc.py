@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import NamedTuple
 
 from midlayer.layout import DecodeError, Layout, bits, flag, raw, text, uint
 from midlayer.standards.sam import lun_from_bytes, lun_to_bytes
@@ -27,8 +28,10 @@ __all__ = [
     "ReportSupportedOperationCodes",
     "RequestSense",
     "StandardInquiry",
+    "SupportedOpcode",
     "TestUnitReady",
     "decode_lun_list",
+    "decode_supported_opcodes",
     "encode_lun_list",
 ]
 
@@ -327,6 +330,33 @@ class ReportSupportedOperationCodes(Layout, size=12):
     requested_service_action: int = uint(4, 2)
     allocation_length: int = uint(6, 4)
     control: int = uint(11)
+
+
+class SupportedOpcode(NamedTuple):
+    """One command of REPORT SUPPORTED OPERATION CODES; `service_action` is None if it has none."""
+
+    opcode: int
+    service_action: int | None
+    cdb_length: int
+
+
+def decode_supported_opcodes(data: bytes) -> list[SupportedOpcode]:
+    """Read the list of all commands, as many descriptors as are wholly there (SPC-4 table 306).
+
+    Raises:
+        DecodeError: there is not even the length.
+    """
+    if len(data) < 4:
+        raise DecodeError(f"supported operation codes: {len(data)} bytes, 4 needed for the length")
+    end = min(int.from_bytes(data[:4], "big") + 4, len(data))
+    found = []
+    at = 4
+    while at + 8 <= end:
+        flags = data[at + 5]
+        action = int.from_bytes(data[at + 2 : at + 4], "big") if flags & 0x01 else None
+        found.append(SupportedOpcode(data[at], action, int.from_bytes(data[at + 6 : at + 8], "big")))
+        at += 20 if flags & 0x02 else 8
+    return found
 
 
 class LunList(list[int]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import threading
 from collections.abc import Callable
@@ -13,7 +14,12 @@ import pytest
 import midlayer
 from midlayer.errors import MediumError, NodeError
 from midlayer.standards.sbc import Read10, ReadCapacity16
-from midlayer.standards.spc import Inquiry, TestUnitReady
+from midlayer.standards.spc import (
+    Inquiry,
+    ReportSupportedOperationCodes,
+    TestUnitReady,
+    decode_supported_opcodes,
+)
 
 from .eventually import eventually
 from .scsi_debug import ScsiDebug
@@ -126,3 +132,13 @@ def test_a_device_is_opened_by_its_address(scsi_debug: LoadScsiDebug) -> None:
     with midlayer.open_device(path.name) as device:
         result = device.execute(Inquiry(allocation_length=36).encode(), data_in=36).raise_for_status()
     assert bytes(result.data) == judged("sg_inq", "--raw", "--len=36", node(path, "scsi_generic"))
+
+
+def test_the_supported_commands_are_those_of_sg_opcodes(scsi_debug: LoadScsiDebug) -> None:
+    path = node(disk(scsi_debug()), "scsi_generic")
+    cdb = ReportSupportedOperationCodes(allocation_length=8192).encode()
+    with midlayer.open_device(path) as device:
+        ours = decode_supported_opcodes(bytes(device.execute(cdb, data_in=8192).raise_for_status().data))
+    printed = judged("sg_opcodes", "--no-inquiry", "--unsorted", path).decode()
+    judges = re.findall(r"^ ([0-9a-f]{2})  ", printed, re.MULTILINE)
+    assert [f"{one.opcode:02x}" for one in ours] == judges, printed

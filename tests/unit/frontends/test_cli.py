@@ -37,6 +37,10 @@ PRINTS: dict[str, tuple[list[str], list[str]]] = {
     "map": (["map"], ["/dev/sg0\n/dev/sg1\n"]),
     "map -i -x": (["map", "-i", "-x"], ["/dev/sg0  0 0 0 0  0  MIDLAYER  Disk              0001\n"]),
     "modes": (["modes", DISK], ["write protected: no", "mode page 08h: caching", "  wce: yes"]),
+    "opcodes": (
+        ["opcodes", DISK],
+        ["28h             10     READ(10)", "9eh     10h     16     READ CAPACITY(16)"],
+    ),
     "one mode page": (["modes", "--page", "0a", DISK], ["mode page 0ah: control\n"]),
     "turs -n": (["turs", "-n", "50", "-t", DISK], ["50 commands in ", " a second"]),
     "raw": (["raw", DISK, *READ_10, "-r", "512"], [f"{DISK} READ(10) lba=0 blocks=1: GOOD", "000f0  "]),

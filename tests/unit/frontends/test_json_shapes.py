@@ -49,6 +49,7 @@ COMMANDS: dict[str, list[str]] = {
     "midlayer luns --json": ["luns", DEVICE],
     "midlayer readcap --json": ["readcap", DEVICE],
     "midlayer modes --page 1c --json": ["modes", "--page", "1c", DEVICE],
+    "midlayer opcodes --json": ["opcodes", DEVICE],
     "midlayer map --json": ["map"],
     "midlayer turs --json": ["turs", DEVICE],
     "midlayer raw --json": ["raw", DEVICE, "120000002400", "-r", "36"],

@@ -1,4 +1,4 @@
-"""Verbs that make sense of bytes: ``sense`` and ``modes``."""
+"""Verbs that make sense of bytes: ``sense``, ``modes`` and ``opcodes``."""
 
 from __future__ import annotations
 
@@ -10,15 +10,23 @@ from typing import Any
 
 from midlayer.errors import UsageError
 from midlayer.frontends.cli.commands import find, print_fields
-from midlayer.frontends.cli.output import print_json
+from midlayer.frontends.cli.output import Column, print_json, print_table
 from midlayer.layout import Layout
 from midlayer.mid.command import Result
 from midlayer.standards import mode
-from midlayer.standards.opcodes import describe_cdb
+from midlayer.standards.opcodes import command_name, describe_cdb
 from midlayer.standards.sense import Sense
-from midlayer.standards.spc import ModeSense6, ModeSense10
+from midlayer.standards.spc import (
+    ModeSense6,
+    ModeSense10,
+    ReportSupportedOperationCodes,
+    SupportedOpcode,
+    decode_supported_opcodes,
+)
 
 _MODE_BYTES = 4096
+_OPCODES_BYTES = 8192
+VARIABLE_LENGTH = 0x7F
 
 PAGE_NAMES: dict[int, str] = {
     0x01: "read-write error recovery",
@@ -91,6 +99,37 @@ def modes(options: argparse.Namespace) -> int:
         print(f"\nmode page {one.pop('page')}: {one.pop('name')}")
         print_fields(one, indent="  ")
     return 0
+
+
+def opcodes(options: argparse.Namespace) -> int:
+    """Print the commands that a device says it supports."""
+    length = _OPCODES_BYTES
+    with closing(find(options)) as device:
+        cdb = ReportSupportedOperationCodes(allocation_length=length).encode()
+        result = device.execute(cdb, data_in=length).raise_for_status()
+    items = [_describe_opcode(one) for one in decode_supported_opcodes(bytes(result.data))]
+    if options.json:
+        print_json({"items": items})
+        return 0
+    rows = [
+        (one["opcode"], one["service_action"] or "", str(one["cdb_length"]), one["name"]) for one in items
+    ]
+    print_table((Column("OPCODE", 2), Column("ACTION", 1), Column("BYTES"), Column("COMMAND", 3)), rows)
+    print(f"{len(items)} commands")
+    return 0
+
+
+def _describe_opcode(one: SupportedOpcode) -> dict[str, Any]:
+    action = one.service_action
+    cdb = bytes((one.opcode, (action or 0) & 0x1F)).ljust(max(one.cdb_length, 10), b"\0")
+    if one.opcode == VARIABLE_LENGTH:
+        cdb = cdb[:8] + (action or 0).to_bytes(2, "big") + cdb[10:]
+    return {
+        "opcode": f"{one.opcode:02x}h",
+        "service_action": None if action is None else f"{action:02x}h",
+        "cdb_length": one.cdb_length,
+        "name": command_name(cdb),
+    }
 
 
 def _describe_page(one: mode.SplitPage) -> dict[str, Any]:

@@ -186,6 +186,7 @@ def _add_commands(verbs: Verbs[_Parser]) -> None:
     modes.add_argument(
         "--values", choices=("current", "changeable", "default", "saved"), default="current", help="(current)"
     )
+    _command(verbs, "opcodes", "ask a device which commands it knows", module="decode")
     sense = _verb(verbs, "sense", "decode", "sense", "say what sense data means", daemon=False)
     sense.add_argument("bytes", nargs="*", metavar="HH", help="sense data in hexadecimal")
     sense.add_argument(

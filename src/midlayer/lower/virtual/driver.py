@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 from midlayer.errors import DeviceExists, MidlayerError
-from midlayer.lower.virtual.sbc_commands import READ_ONLY_TABLE, SBC_TABLE
+from midlayer.lower.virtual.sbc_commands import READ_ONLY_TABLE, SBC_TABLE, unmap
 from midlayer.lower.virtual.spc_commands import (
     NOT_ACCESSIBLE_TABLE,
     REPORT_LUNS_WELL_KNOWN,
@@ -19,6 +19,7 @@ from midlayer.lower.virtual.spc_commands import (
     send_lun_list,
 )
 from midlayer.lower.virtual.spec import HostSpec, SpecError, UnitSpec
+from midlayer.lower.virtual.supported import maintenance_in
 from midlayer.lower.virtual.unit import (
     CheckCondition,
     Table,
@@ -43,11 +44,15 @@ _log = logging.getLogger("midlayer.virtual")
 
 _WITH_BLOCKS = frozenset({Type.DIRECT_ACCESS, Type.CD_DVD})
 
+COMMON_TABLE: Table = {**SPC_TABLE, Opcode.MAINTENANCE_IN: maintenance_in}
+
 TABLES: dict[int, Table] = {
-    Type.DIRECT_ACCESS: {**SPC_TABLE, **SBC_TABLE},
-    Type.CD_DVD: {**SPC_TABLE, **READ_ONLY_TABLE},
+    Type.DIRECT_ACCESS: {**COMMON_TABLE, **SBC_TABLE},
+    Type.CD_DVD: {**COMMON_TABLE, **READ_ONLY_TABLE},
 }
-"""One opcode table for each device type; a type that is not here knows the commands of SPC."""
+"""One opcode table for each device type; a type that is not here has `COMMON_TABLE`."""
+
+THIN_DISK_TABLE: Table = {**TABLES[Type.DIRECT_ACCESS], Opcode.UNMAP: unmap}
 
 _UNREADABLE = fixed_sense(SenseKey.MEDIUM_ERROR, 0x11, 0x00)
 _UNWRITABLE = fixed_sense(SenseKey.MEDIUM_ERROR, 0x0C, 0x00)
@@ -222,7 +227,9 @@ class VirtualDriver(HostTemplate):
 
 def _make_unit(spec: UnitSpec, bus: Bus) -> VirtualUnit:
     accessible = spec.qualifier == PeripheralQualifier.CONNECTED
-    table = TABLES.get(spec.type, SPC_TABLE) if accessible else NOT_ACCESSIBLE_TABLE
+    table = TABLES.get(spec.type, COMMON_TABLE) if accessible else NOT_ACCESSIBLE_TABLE
+    if spec.thin and table is TABLES[Type.DIRECT_ACCESS]:
+        table = THIN_DISK_TABLE
     if not bus.spec.report_luns:
         table = {opcode: handler for opcode, handler in table.items() if opcode != Opcode.REPORT_LUNS}
     has_blocks = accessible and spec.type in _WITH_BLOCKS

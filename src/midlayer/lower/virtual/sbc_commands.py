@@ -201,8 +201,6 @@ def _compare(unit: VirtualUnit, lba: int, blocks: int, expected: bytes) -> None:
 
 def unmap(unit: VirtualUnit, command: Command) -> None:
     """UNMAP (SBC-3 5.28)."""
-    if not unit.spec.thin:
-        raise CheckCondition(fixed_sense(SenseKey.ILLEGAL_REQUEST, 0x20))
     cdb = fields(sbc.Unmap, command)
     if cdb.anchor:
         raise invalid_field(1, 0)
@@ -289,7 +287,6 @@ SBC_TABLE: dict[int, Handler] = {
     Opcode.VERIFY_10: verify_10,
     Opcode.VERIFY_12: verify_12,
     Opcode.VERIFY_16: verify_16,
-    Opcode.UNMAP: unmap,
     Opcode.WRITE_SAME_10: write_same_10,
     Opcode.WRITE_SAME_16: write_same_16,
 }

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
-from midlayer.lower.virtual.driver import TABLES
-from midlayer.lower.virtual.spc_commands import SPC_TABLE
+from midlayer.lower.virtual.driver import COMMON_TABLE, TABLES
 from midlayer.mid.command import Result
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.subsystem import Subsystem
@@ -32,7 +31,7 @@ def refusal(result: Result) -> tuple[str, FieldPointer | None]:
 @pytest.mark.parametrize("device_type", [0, 1, 3, 5, 8, 0x0D, 0x14])
 def test_opcodes_that_are_not_in_the_table(unit: MakeUnit, device_type: int) -> None:
     device = unit(type=device_type)
-    for opcode in set(range(256)) - set(TABLES.get(device_type, SPC_TABLE)):
+    for opcode in set(range(256)) - set(TABLES.get(device_type, COMMON_TABLE)):
         result = execute(device, bytes((opcode, *bytes(15))), data_in=16)
         assert (refusal(result), result.residual) == (("5/20/00", None), 16)
 
