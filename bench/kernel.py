@@ -20,8 +20,8 @@ import midlayer
 from midlayer.lower.linux.sg_io import SG_IO
 from midlayer.standards.spc import TestUnitReady
 
-COMMANDS = 2000
-ROUNDS = 5
+COMMANDS = 500
+ROUNDS = 30
 SG_TURS_GOAL = 1 / 3
 PYTHON_SCSI_GOAL = 3.0
 

@@ -189,7 +189,10 @@ class LinuxDriver(HostTemplate):
     def queuecommand(self, command: Command, done: Callable[[Command], None]) -> int:
         pool: Pool = command.device.hostdata.pool
         try:
-            slot = pool.take()
+            try:
+                slot = pool.pop()
+            except IndexError:
+                slot = pool.take()
             try:
                 slot.execute(command)
             finally:

@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from ctypes import addressof, c_char, c_char_p, c_void_p
+from functools import partial
+from math import nan
 from typing import Any
 
 from midlayer.mid.clock import Clock, Timer
@@ -38,10 +40,10 @@ _MAX_TIMEOUT_MS = 0xFFFFFFFF
 
 # interface_id dxfer_direction cmd_len mx_sb_len iovec_count dxfer_len dxferp cmdp sbp timeout flags
 _pack_request = struct.Struct("=iiBBHIQQQII").pack_into
+_CDB_LENGTH_AT = 8
 # status, then (masked_status and msg_status left out) sb_len_wr host_status driver_status resid
-_ANSWER_AT = 64
+_ANSWER_AT, _RESIDUAL_AT, _ANSWER_END = 64, 72, 76
 _unpack_answer = struct.Struct("=BxxBHHi").unpack_from
-_GOOD_ANSWER = bytes(12)
 
 Ioctl = Callable[[int, int, Any, bool], int]
 
@@ -54,13 +56,23 @@ class Slot:
         ioctl: `fcntl.ioctl`. It releases the interpreter lock, because the header is short.
     """
 
-    __slots__ = ("_cdb", "_cdb_at", "_header", "_ioctl", "_request", "_sense", "_sense_at", "fd")
+    __slots__ = (
+        "_address", "_cdb", "_cdb_at", "_count", "_header", "_outcome", "_residual", "_send", "_sense",
+        "_sense_at", "_sent_cdb", "_timeout_s", "fd",
+    )  # fmt: skip
 
     def __init__(self, fd: int, ioctl: Ioctl) -> None:
         self.fd = fd
-        self._ioctl = ioctl
-        self._header = bytearray(_HEADER_BYTES)
-        self._request: tuple[int, int, int, int, float] | None = None  # what the header is prepared for
+        self._header = header = bytearray(_HEADER_BYTES)
+        self._send = partial(ioctl, fd, SG_IO, header, True)
+        # A look through a view costs a third of a call that compares bytes.
+        view = memoryview(header)
+        self._outcome = view[_ANSWER_AT:_RESIDUAL_AT].cast("Q")
+        self._residual = view[_RESIDUAL_AT:_ANSWER_END].cast("i")
+        # What the header is prepared for; the kernel leaves that part of it as it is.
+        self._sent_cdb: bytes | None = None
+        self._count = self._address = 0
+        self._timeout_s = nan  # which nothing is equal to
         # Never resized, hence never moved; a bytearray takes a CDB far quicker than a ctypes array does.
         self._cdb = bytearray(_CDB_BYTES)
         self._sense = bytearray(_SENSE_BYTES)
@@ -73,33 +85,39 @@ class Slot:
         Raises:
             OSError: What the ioctl says instead of an answer.
         """
-        cdb, data_in = command.cdb, command.data_in
-        direction, count, address = _DXFER_NONE, 0, 0
-        keep: object = None
+        cdb, data_in, timeout_s = command.cdb, command.data_in, command.timeout_s
+        count = address = 0  # of bytes from the device; below zero of bytes to it
         if data_in is not None:
             if count := len(data_in):
-                keep = first = c_char.from_buffer(data_in)
-                direction, address = _DXFER_FROM_DEV, addressof(first)
+                keep = c_char.from_buffer(data_in)  # keeps the buffer in its place until we return
+                address = addressof(keep)
         elif command.data_out:
-            direction, count = _DXFER_TO_DEV, len(command.data_out)
-            address, keep = address_of(command.data_out)
-        header = self._header
-        request = (len(cdb), direction, count, address, command.timeout_s)
-        if request != self._request:  # the kernel leaves this part of the header as it is
-            self._prepare(*request)
-            self._request = request
-        self._cdb[: len(cdb)] = cdb
-        self._ioctl(self.fd, SG_IO, header, True)
-        if not header.startswith(_GOOD_ANSWER, _ANSWER_AT):
+            count = -len(command.data_out)
+            address, _keep = address_of(command.data_out)
+        if count != self._count or address != self._address or timeout_s != self._timeout_s:
+            self._prepare(count, address, timeout_s)
+        if cdb is not self._sent_cdb:
+            self._take_cdb(cdb)
+        self._send()
+        if self._outcome[0] or self._residual[0]:
             self._take_answer(command)
-        del keep  # to here it kept the buffer in its place
 
-    def _prepare(self, cdb_length: int, direction: int, count: int, address: int, timeout_s: float) -> None:
+    def _prepare(self, count: int, address: int, timeout_s: float) -> None:
+        self._timeout_s = nan  # Ctrl-C may come before the end
         timeout_ms = min(int(timeout_s * 1000) or 1, _MAX_TIMEOUT_MS)
+        direction = _DXFER_FROM_DEV if count > 0 else _DXFER_TO_DEV if count else _DXFER_NONE
         _pack_request(
-            self._header, 0, 0x53, direction, cdb_length, _SENSE_BYTES, 0, count, address, self._cdb_at,
-            self._sense_at, timeout_ms, 0,
+            self._header, 0, 0x53, direction, self._header[_CDB_LENGTH_AT], _SENSE_BYTES, 0, abs(count),
+            address, self._cdb_at, self._sense_at, timeout_ms, 0,
         )  # fmt: skip
+        self._count, self._address, self._timeout_s = count, address, timeout_s
+
+    def _take_cdb(self, cdb: bytes) -> None:
+        self._sent_cdb = None  # Ctrl-C may come here too
+        self._cdb[: len(cdb)] = cdb
+        self._header[_CDB_LENGTH_AT] = len(cdb)
+        if type(cdb) is bytes:  # the same object is the same CDB then
+            self._sent_cdb = cdb
 
     def _take_answer(self, command: Command) -> None:
         answer = _unpack_answer(self._header, _ANSWER_AT)
@@ -114,6 +132,7 @@ class Slot:
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
+            del self._send  # the number may soon be another file's
 
     def __del__(self) -> None:
         self.close()
@@ -148,6 +167,7 @@ class Pool:
         self._timer: Timer | None = None
         self._used = False  # since the timer came last
         self._free: list[Slot] = []  # pop and append are atomic, so the fast path needs no lock
+        self.pop = self._free.pop  # `take` without its call, for `queuecommand`
         self._condition = threading.Condition()
         self._opened = 0
         self._waiting = 0

@@ -48,6 +48,14 @@ def test_no_data(slot: Slot, ioctl: FakeIoctl) -> None:
     assert (sent.status, sent.host_byte, sent.sense_data, sent.residual) == (0, 0, b"", 0)
 
 
+def test_a_cdb_that_is_changed_in_place_is_sent_as_it_is_now(slot: Slot, ioctl: FakeIoctl) -> None:
+    cdb = bytearray(6)
+    slot.execute(command(cdb))  # type: ignore[arg-type]
+    cdb[4] = 9
+    slot.execute(command(cdb))  # type: ignore[arg-type]
+    assert [seen["cdb"] for seen in ioctl.seen] == [bytes(6), bytes((0, 0, 0, 0, 9, 0))]
+
+
 def test_data_in_goes_straight_to_the_callers_buffer(slot: Slot, ioctl: FakeIoctl) -> None:
     ioctl.answer = SgAnswer(data=b"0123456789")
     room = bytearray(16)
