@@ -25,6 +25,7 @@ A host lives like this::
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -122,6 +123,23 @@ class HostTemplate:
         Returns: text; the default is `name`.
         """
         return self.name
+
+    def show_info(self, host: Host) -> str:
+        """Say what ``/proc/scsi/<proc_name>/<host_no>`` reads.
+
+        Status: OPTIONAL. Context: any thread. May block: yes. Locks held: none.
+        Returns: text of any number of lines, each with its newline; the default is the line of `info`, as
+            kernels had it for a driver without a text of its own.
+        """
+        return f"{self.info(host)}\n"
+
+    def write_info(self, host: Host, data: bytes) -> int:
+        """Take what is written to ``/proc/scsi/<proc_name>/<host_no>``.
+
+        Status: OPTIONAL. Context: any thread. May block: yes. Locks held: none.
+        Returns: bytes taken, all of them as a rule; or a negative errno. The default is -EINVAL.
+        """
+        return -errno.EINVAL
 
     def slave_alloc(self, device: LogicalUnit) -> int:
         """Prepare for commands to a device that may not be there.

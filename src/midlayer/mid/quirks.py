@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from enum import IntFlag
 from typing import NamedTuple
 
@@ -64,9 +65,19 @@ class QuirkTable:
     def __init__(self, default: Quirk = _NONE) -> None:
         self.default = default
         self._entries: list[QuirkEntry] = []
+        self._adding = threading.Lock()
 
-    def add(self, text: str) -> QuirkEntry:
+    def entries(self) -> tuple[QuirkEntry, ...]:
+        """Return the entries in the order in which they are tried."""
+        return tuple(self._entries)
+
+    def add(self, text: str, *, first: bool = False) -> QuirkEntry:
         """Add an entry written ``vendor:model:flags``, as for the kernel's ``dev_flags``.
+
+        Args:
+            text: The entry.
+            first: True to have it tried before those that are there, as the kernel does with what is
+                written to ``/proc/scsi/device_info``.
 
         Raises:
             InvalidRequest: If a part is missing, too long, or a flag bit has no meaning.
@@ -85,7 +96,9 @@ class QuirkTable:
         if len(vendor) > 8 or len(model) > 16:
             raise InvalidRequest(f"quirk {text!r}: a vendor has at most 8 characters, a model at most 16")
         entry = QuirkEntry(vendor.strip(), model.strip(), Quirk(bits))
-        self._entries.append(entry)
+        # A new list each time: a scan in another thread may be on its way through the old one.
+        with self._adding:
+            self._entries = [entry, *self._entries] if first else [*self._entries, entry]
         return entry
 
     def lookup(self, vendor: str, model: str) -> Quirk:

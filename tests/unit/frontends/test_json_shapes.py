@@ -51,6 +51,7 @@ COMMANDS: dict[str, list[str]] = {
     "midlayer modes --page 1c --json": ["modes", "--page", "1c", DEVICE],
     "midlayer opcodes --json": ["opcodes", DEVICE],
     "midlayer map --json": ["map"],
+    "midlayer logging get --json": ["logging", "get"],
     "midlayer turs --json": ["turs", DEVICE],
     "midlayer raw --json": ["raw", DEVICE, "120000002400", "-r", "36"],
 }

@@ -166,6 +166,11 @@ def _add_management(verbs: Verbs[_Parser]) -> None:
     ):
         verb = _verb(verbs, name, "manage", name, summary)
         verb.add_argument("device", metavar="DEVICE", help="2:0:1:0, or sg3")
+    logging = _verb(verbs, "logging", "logging_level", "logging", "read or set the SCSI logging level")
+    logging.add_argument("action", choices=("get", "set"), help="get prints the level, set changes it")
+    logging.add_argument(
+        "levels", nargs="*", metavar="FIELD=LEVEL", help="such as mlqueue=2, all=0, or one number alone"
+    )
     rescan = _verb(verbs, "rescan", "manage", "rescan", "look for devices that came or went")
     rescan.add_argument("host", nargs="?", type=_natural, metavar="HOST", help="host number; all by default")
     rescan.add_argument("--plan", action="store_true", help="print what would be done, and do nothing")

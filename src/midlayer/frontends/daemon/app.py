@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from midlayer import errors
 from midlayer.frontends.daemon import models
 from midlayer.frontends.daemon.core import Daemon
+from midlayer.frontends.daemon.logging_level import add_logging
 from midlayer.frontends.daemon.stream import Followers, server_sent_events
 from midlayer.frontends.exit_status import SYNTAX_ERROR, of_error
 from midlayer.upper.sg import execute
@@ -61,6 +62,7 @@ def make_app(daemon: Daemon) -> FastAPI:
     _add_lists(app, daemon)
     _add_events(app, daemon)
     _add_actions(app, daemon)
+    add_logging(app, daemon.trace)
     return app
 
 

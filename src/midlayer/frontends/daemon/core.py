@@ -22,6 +22,7 @@ from midlayer.frontends.config import Config
 from midlayer.lower.linux import LinuxDriver, UeventMonitor
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
 from midlayer.mid import rescan
+from midlayer.mid.command_trace import CommandTrace
 from midlayer.mid.host import Host
 from midlayer.mid.logical_unit import DeviceState, LogicalUnit
 from midlayer.mid.subsystem import Subsystem
@@ -51,6 +52,7 @@ class Daemon:
             self.subsystem.quirks.add(entry)
         log = EventLog(state, keep_events=config.keep_events, keep_detached=config.keep_detached)
         self.scsimon = ScsimonDriver(log, self.subsystem.clock)
+        self.trace = CommandTrace(self.subsystem)
         self.virtual = VirtualDriver(self.subsystem)
         self.linux = LinuxDriver(self.subsystem)
         self.monitor = UeventMonitor(self.subsystem, self.linux) if config.kernel else None

@@ -1,0 +1,178 @@
+"""One request of a descriptor: where it is, what it holds, and what came of it.
+
+Everything that changes a request's state is the table in this file; a change that is not in it is a
+KeyError, and a defect of the driver.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from midlayer.upper.sg.header import Abi
+
+if TYPE_CHECKING:
+    from midlayer.mid.command import Command
+    from midlayer.upper.sg.transfer import Transfer
+
+SENSE_BYTES = 96
+
+
+class State(Enum):
+    """State of a request; values are what ``/proc/scsi/sg/debug`` shows."""
+
+    PRIOR = "prior"
+    """The mid level does not have it yet."""
+    ACT = "act"
+    """The mid level has it."""
+    RCV = "rcv"
+    """It has ended, and nobody has read the result."""
+    FIN = "fin"
+    """Its result is being read."""
+    FREE = "free"
+    """It is gone."""
+
+
+class Event(Enum):
+    """What happens to a request."""
+
+    SUBMIT = "submit"
+    REFUSE = "refuse"
+    COMPLETE = "complete"
+    DROP = "drop"
+    """It ended, or its descriptor was closed, and nobody wants the result."""
+    TAKE = "take"
+    RETURN = "return"
+
+
+_S, _E = State, Event
+
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    (_S.PRIOR, _E.SUBMIT): _S.ACT,
+    (_S.PRIOR, _E.REFUSE): _S.FREE,
+    (_S.ACT, _E.COMPLETE): _S.RCV,
+    (_S.ACT, _E.DROP): _S.FREE,
+    (_S.RCV, _E.TAKE): _S.FIN,
+    (_S.RCV, _E.DROP): _S.FREE,
+    (_S.FIN, _E.RETURN): _S.FREE,
+}
+
+REQ_STATE = {State.PRIOR: 1, State.ACT: 1, State.RCV: 2, State.FIN: 3, State.FREE: 0}
+"""``req_state`` of ``sg_req_info``."""
+
+
+class RequestView(NamedTuple):
+    """A request at one moment, as the proc file shows it.
+
+    Attributes:
+        kind: ``rb`` in the reserved buffer, ``mmap`` in the mapped one, ``dio``, or empty.
+        state: ``prior``, ``act``, ``rcv`` or ``fin``.
+        pack_id: The caller's.
+        blen: Bytes of its buffer.
+        duration_ms: How long it took, once it has ended; None before.
+        timeout_ms: What it may take.
+        elapsed_ms: How long it has been going on.
+        sgat: Pieces of its buffer.
+        opcode: First byte of the CDB.
+    """
+
+    kind: str
+    state: str
+    pack_id: int
+    blen: int
+    duration_ms: int | None
+    timeout_ms: int
+    elapsed_ms: int
+    sgat: int
+    opcode: int
+
+
+class Request:
+    """A request. The descriptor's lock guards `state`, `orphan` and `sg_io_owned`.
+
+    Attributes:
+        header: ``sg_io_hdr`` or ``sg_header`` up to the driver's members, as the caller gave it.
+        interface: ``S`` for version 3, an empty string for the older ones, ``Q`` for version 4.
+        reply_len: Of the older interface.
+        pack_id, usr_ptr, flags, dxfer_len, mx_sb_len, sbp: From the header.
+        timeout_ms: Milliseconds that the device has.
+        transfer: Its data.
+        state: Where it is.
+        sg_io_owned: SG_IO waits for it; read() must not see it.
+        orphan: Who waited was interrupted, or closed the descriptor.
+        start_s, duration_ms: When it began, and how long it took.
+    """
+
+    __slots__ = (
+        "abi", "cmd_len", "driver_status", "duration_ms", "dxfer_len", "flags", "header", "host_status",
+        "interface", "mx_sb_len", "opcode", "orphan", "pack_id", "reply_len", "resid", "sbp", "sense",
+        "sg_io_owned", "start_s", "state", "status", "timeout_ms", "transfer", "usr_ptr",
+    )  # fmt: skip
+
+    def __init__(self, interface: str, *, sg_io_owned: bool, abi: Abi) -> None:
+        self.interface = interface
+        self.abi = abi
+        self.state = State.PRIOR
+        self.sg_io_owned = sg_io_owned
+        self.orphan = False
+        self.header = b""
+        self.pack_id = self.usr_ptr = self.flags = self.dxfer_len = self.mx_sb_len = self.sbp = 0
+        self.reply_len = self.cmd_len = self.opcode = 0
+        self.timeout_ms = 0
+        self.transfer: Transfer | None = None
+        self.start_s = 0.0
+        self.duration_ms = 0
+        self.status = self.host_status = self.resid = 0
+        self.driver_status = 0
+        self.sense = b""
+
+    def on(self, event: Event) -> None:
+        """Change state by the table.
+
+        Raises:
+            KeyError: The table does not have the change.
+        """
+        self.state = TRANSITIONS[self.state, event]
+
+    @property
+    def masked_status(self) -> int:
+        """The status as the older interface has it, shifted right."""
+        return self.status >> 1 & 0x1F
+
+    @property
+    def has_sense(self) -> bool:
+        """Sense data is there to be copied (rule SG-46)."""
+        return bool(self.masked_status & 1) or (bool(self.sense) and self.sense[0] & 0x70 == 0x70)
+
+    @property
+    def readable(self) -> bool:
+        """A read() may take it (rule SG-41)."""
+        return self.state is State.RCV and not self.sg_io_owned
+
+    def take_answer(self, command: Command, now_s: float) -> None:
+        """Keep what a command came to."""
+        self.status = command.status
+        self.host_status = command.host_byte
+        self.resid = command.residual
+        self.sense = command.sense_data[:SENSE_BYTES]
+        self.duration_ms = self.elapsed_ms(now_s)
+
+    def elapsed_ms(self, now_s: float) -> int:
+        """Return whole milliseconds since the request began."""
+        return max(0, int((now_s - self.start_s) * 1000))
+
+    def view(self, now_s: float) -> RequestView:
+        """Return the request as it is now. The caller holds the lock."""
+        transfer = self.transfer
+        done = self.state in (State.RCV, State.FIN)
+        return RequestView(
+            kind=transfer.kind if transfer else "",
+            state=self.state.value,
+            pack_id=self.pack_id,
+            blen=transfer.buffer_bytes if transfer else 0,
+            duration_ms=self.duration_ms if done else None,
+            timeout_ms=self.timeout_ms,
+            elapsed_ms=0 if done or self.state is State.PRIOR else self.elapsed_ms(now_s),
+            sgat=transfer.elements if transfer else 0,
+            opcode=self.opcode,
+        )
