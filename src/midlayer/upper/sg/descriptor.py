@@ -72,6 +72,7 @@ class SgFile:
         cmd_q, force_pack_id, keep_orphan: Set by the ioctls of these names.
         timeout_ms: For the older interface.
         timeout_ticks: The same as SG_SET_TIMEOUT was given it.
+        bsg_queue: What SG_SET_COMMAND_Q of a bsg node was given; nothing follows from it.
         next_cmd_len: For the next write of the older interface; 0 for none.
         reserved_bytes, reserved_sgat: Of the reserved buffer.
         mmap_called: It must not change any more.
@@ -99,8 +100,10 @@ class SgFile:
         self.cmd_q = False
         self.force_pack_id = False
         self.keep_orphan = 0
-        self.timeout_ms, self.timeout_ticks = DEFAULT_TIMEOUT_MS, DEFAULT_TIMEOUT_MS // 10
+        self.timeout_ms = DEFAULT_TIMEOUT_MS
+        self.timeout_ticks = 0 if bsg else DEFAULT_TIMEOUT_MS // 10  # a bsg node says 0 until it is set
         self.next_cmd_len = 0
+        self.bsg_queue = 64
         self.mmap_called = False
         self.closed = False
         self.lock = device.lock
@@ -304,7 +307,7 @@ class SgFile:
         """
         request = Request(interface, sg_io_owned=sg_io_owned, abi=self.abi)
         with self.lock:
-            if len(self._requests) >= (MAX_QUEUE if self.cmd_q else 1):
+            if not self.bsg and len(self._requests) >= (MAX_QUEUE if self.cmd_q else 1):
                 raise os_error(errno.EDOM)
             self._requests.append(request)
         return request

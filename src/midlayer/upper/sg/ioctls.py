@@ -352,12 +352,24 @@ def _zero(call: Call) -> int:
     return call.put_int(0)
 
 
+def _get_bsg_queue(call: Call) -> int:
+    return call.put_int(call.file.bsg_queue)
+
+
+def _set_bsg_queue(call: Call) -> int:
+    limit = call.get_int()
+    if limit < 1:
+        raise os_error(errno.EINVAL)
+    call.file.bsg_queue = limit
+    return 0
+
+
 BSG_TABLE: dict[int, Handler] = {
     0x2201: _set_timeout,
     0x2202: _get_timeout,
     0x2203: _always_emulated,
-    0x2270: _get_command_q,
-    0x2271: _set_command_q,
+    0x2270: _get_bsg_queue,
+    0x2271: _set_bsg_queue,
     0x2272: _get_reserved_size,
     0x2275: _set_reserved_size,
     0x2282: _block_version,

@@ -78,8 +78,8 @@ def _submit(file: SgFile, header: SgIoV4, cdb: bytes, memory: Memory) -> Request
         request.timeout_ms = max(header.timeout or DEFAULT_TIMEOUT_MS, LEAST_TIMEOUT_MS)
         direction = DXFER_TO_DEV if to_device else DXFER_FROM_DEV if request.dxfer_len else DXFER_NONE
         address = header.dout_xferp if to_device else header.din_xferp
-        if request.dxfer_len and not address:
-            raise os_error(errno.EINVAL)
+        if request.dxfer_len and not address:  # unlike version 3, where NULL leaves the data in the buffer
+            raise os_error(errno.EFAULT)
         pieces = header.dout_iovec_count if to_device else header.din_iovec_count
         file.map_data(request, memory, direction=direction, address=address, iovec_count=pieces)
     file.send((request, cdb))

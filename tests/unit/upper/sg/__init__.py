@@ -1,0 +1,1 @@
+"""The sg driver, rule by rule."""
