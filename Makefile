@@ -6,6 +6,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+BUILT_FROM := setup.py $(wildcard src/midlayer/frontends/nodes/preload/*)
 
 .PHONY: run test lint unit bench fuzz clean
 
@@ -33,12 +34,12 @@ bench: .venv/.dev
 	  echo "make: this Python can not make a virtual environment; installing python3-venv"; \
 	  rm -rf .venv; apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv .venv; }
 
-.venv/.runtime: .venv/bin/python pyproject.toml
+.venv/.runtime: .venv/bin/python pyproject.toml $(BUILT_FROM)
 	@echo "setting up .venv (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-.venv/.dev: .venv/bin/python pyproject.toml
+.venv/.dev: .venv/bin/python pyproject.toml $(BUILT_FROM)
 	@echo "setting up .venv for development (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ .venv/.runtime

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 
-PROGRAMS = {"sg_inq": "sg3-utils", "lsscsi": "lsscsi"}
+PROGRAMS = {"sg_inq": "sg3-utils", "lsscsi": "lsscsi", "sdparm": "sdparm", "gcc": "gcc"}
 
 
 def main() -> int:

@@ -21,6 +21,7 @@ _DEVICE_HELP = "2:0:1:0, sg3, /dev/sg3, or virtual:disk?size=1G"
 
 _EXAMPLES = {
     "up": "midlayer up --config examples/default.toml --show",
+    "exec": "midlayer exec --config examples/default.toml -- lsscsi -g",
     "events": "midlayer events --follow --since 120",
     "plug": "midlayer plug 'virtual:disk?size=1G&serial=HELLO'",
     "rescan": "midlayer rescan --plan --remove",
@@ -80,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=f"midlayer {VERSION}")
     verbs = root.add_subparsers(title="verbs", metavar="VERB", parser_class=_Parser)
     _add_up(verbs)
+    _add_exec(verbs)
     _add_lists(verbs)
     _add_management(verbs)
     _add_commands(verbs)
@@ -124,6 +126,17 @@ def _add_up(verbs: Verbs[_Parser]) -> None:
         "--show", action="store_true", help="begin by plugging a unit, asking it and unplugging it"
     )
     up.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _add_exec(verbs: Verbs[_Parser]) -> None:
+    program = _verb(
+        verbs, "exec", "exec", "exec_program", "run a program on virtual devices", json=False, daemon=False
+    )
+    program.add_argument("--config", type=Path, metavar="FILE", help="TOML: the subsystem that it is to see")
+    program.add_argument("--connect", type=Path, metavar="SOCKET", help="use a daemon that runs (not yet)")
+    program.add_argument(
+        "program", nargs=argparse.REMAINDER, metavar="PROGRAM", help="-- PROGRAM [ARGUMENT …]"
+    )
 
 
 def _add_lists(verbs: Verbs[_Parser]) -> None:

@@ -27,7 +27,7 @@ from midlayer.mid.host import Host
 from midlayer.mid.logical_unit import DeviceState, LogicalUnit
 from midlayer.mid.subsystem import Subsystem
 from midlayer.upper.scsimon import EventLog, ScsimonDriver
-from midlayer.upper.sg import SgDriver
+from midlayer.upper.sg.device import SgNodes
 
 _log = logging.getLogger("midlayer.daemon")
 
@@ -60,7 +60,7 @@ class Daemon:
     def start(self) -> None:
         """Bring up the hosts, scan them, and settle what an earlier run left in the lists."""
         # sg comes first, so that a device has its name when scsimon records it.
-        self.subsystem.register_upper(SgDriver(first_minor=self.config.first_host_no))
+        self.subsystem.register_upper(SgNodes(first_minor=self.config.first_host_no))
         self.subsystem.register_upper(self.scsimon)
         if self.monitor is not None:
             self.monitor.start()

@@ -10,7 +10,6 @@ from .calls import Using
 from .nodes import OurNode
 from .rules import ROWS, Row
 
-
 CASES = [(row, views) for row in ROWS for views in (False, True) if views or not row.needs_views]
 
 

@@ -6,10 +6,12 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -22,6 +24,7 @@ static void forget(struct ml_channel *channel) {
         REAL(close)(channel->socket);
     if (channel->shared)
         REAL(munmap)(channel->shared, channel->shared_length);
+    free(channel->message);
     *channel = (struct ml_channel){.socket = -1};
 }
 
@@ -73,21 +76,8 @@ static int connected(void) {
     return moved_up(fd);
 }
 
-static ssize_t send_parts(int socket, const struct iovec *parts, int count, int descriptor) {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
+static ssize_t send_parts(int socket, const struct iovec *parts, int count) {
     struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = count};
-    if (descriptor >= 0) {
-        message.msg_control = control.bytes;
-        message.msg_controllen = sizeof control.bytes;
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
-    }
     ssize_t sent;
     do {
         sent = sendmsg(socket, &message, MSG_NOSIGNAL);
@@ -95,8 +85,9 @@ static ssize_t send_parts(int socket, const struct iovec *parts, int count, int 
     return sent;
 }
 
-/* A signal does not cut a call short: its answer would be the answer of the next one. */
-static ssize_t receive(int socket, void *buffer, size_t length, int *descriptor) {
+/* A signal does not cut a call short, because its answer would be the answer of the next one. The server
+ * sees that this side has no more to say, interrupts the call, and answers with EINTR or with its result. */
+static ssize_t receive(struct ml_channel *channel, void *buffer, size_t length, int *descriptor) {
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int))];
@@ -109,7 +100,11 @@ static ssize_t receive(int socket, void *buffer, size_t length, int *descriptor)
             message.msg_control = control.bytes;
             message.msg_controllen = sizeof control.bytes;
         }
-        got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+        got = recvmsg(channel->socket, &message, MSG_CMSG_CLOEXEC);
+        if (got < 0 && errno == EINTR) {
+            channel->half_shut = 1;
+            shutdown(channel->socket, SHUT_WR);
+        }
     } while (got < 0 && errno == EINTR);
     struct cmsghdr *header = descriptor && got >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
     if (header && header->cmsg_type == SCM_RIGHTS)
@@ -133,8 +128,8 @@ static int greet(struct ml_channel *channel) {
     struct ml_reply reply;
     struct iovec part = {&request, sizeof request};
     int memory = -1;
-    if (send_parts(channel->socket, &part, 1, -1) < 0 ||
-        receive(channel->socket, &reply, sizeof reply, &memory) < (ssize_t)sizeof reply || memory < 0)
+    if (send_parts(channel->socket, &part, 1) < 0 ||
+        receive(channel, &reply, sizeof reply, &memory) < (ssize_t)sizeof reply || memory < 0)
         return -1;
     int failed = map_shared(channel, reply.shared_length, memory);
     REAL(close)(memory);
@@ -147,7 +142,8 @@ struct ml_channel *ml_channel(void) {
     int saved = errno;
     forget(&own);
     own.socket = connected();
-    if (own.socket < 0 || greet(&own) != 0) {
+    own.message = malloc(ML_MOST_MESSAGE + ML_MOST_FETCH);
+    if (own.socket < 0 || !own.message || greet(&own) != 0) {
         forget(&own);
         return NULL;
     }
@@ -158,12 +154,12 @@ struct ml_channel *ml_channel(void) {
 }
 
 static int answer_fetch(struct ml_channel *channel, const struct ml_reply *wanted) {
-    uint8_t bytes[ML_MOST_FETCH];
+    uint8_t *bytes = channel->message + ML_MOST_MESSAGE;
     struct ml_request answer = {.operation = ML_MEMORY, .header_length = wanted->count};
-    if (wanted->count > sizeof bytes || ml_copy_in(bytes, wanted->result, wanted->count) != 0)
+    if (wanted->count > ML_MOST_FETCH || ml_copy_in(bytes, wanted->result, wanted->count) != 0)
         answer.header_length = 0;
     struct iovec parts[] = {{&answer, sizeof answer}, {bytes, answer.header_length}};
-    return send_parts(channel->socket, parts, 2, -1) < 0 ? -1 : 0;
+    return send_parts(channel->socket, parts, 2) < 0 ? -1 : 0;
 }
 
 /* Puts what came into the program's memory. */
@@ -199,22 +195,23 @@ static int64_t finish(struct ml_channel *channel, const struct ml_request *reque
 }
 
 /* Returns the result, or -errno. `flags` of the request become those of the answer. */
-int64_t ml_call(struct ml_request *request, const struct iovec *body, int parts, int send, int *received) {
+int64_t ml_call(struct ml_request *request, const struct iovec *body, int parts, int *received) {
     struct ml_channel *channel = ml_channel();
     if (!channel)
         return -ENODEV;
     struct iovec all[4] = {{request, sizeof *request}};
     for (int i = 0; i < parts; i++)
         all[i + 1] = body[i];
-    _Alignas(8) uint8_t message[ML_MOST_MESSAGE];
+    uint8_t *message = channel->message;
     const struct ml_reply *reply = (const struct ml_reply *)message;
-    ssize_t length = send_parts(channel->socket, all, parts + 1, send);
+    ssize_t length = send_parts(channel->socket, all, parts + 1);
     for (;;) {
         if (length >= 0)
-            length = receive(channel->socket, message, sizeof message, received);
+            length = receive(channel, message, ML_MOST_MESSAGE, received);
         if (length < (ssize_t)sizeof *reply) {
+            int interrupted = channel->half_shut;
             forget(channel);
-            return -ENODEV; /* the server is gone */
+            return interrupted ? -EINTR : -ENODEV; /* ENODEV: the server is gone */
         }
         if (reply->kind != ML_FETCH)
             break;
@@ -222,6 +219,8 @@ int64_t ml_call(struct ml_request *request, const struct iovec *body, int parts,
     }
     int64_t result = finish(channel, request, message, length);
     request->flags = reply->flags;
+    if (channel->half_shut)
+        forget(channel);
     return result;
 }
 
@@ -229,5 +228,5 @@ int ml_reserve(struct ml_channel *channel, size_t length) {
     if (length <= channel->shared_length)
         return 0;
     struct ml_request request = {.operation = ML_GROW, .request = length};
-    return ml_call(&request, NULL, 0, -1, NULL) < 0 ? -1 : 0;
+    return ml_call(&request, NULL, 0, NULL) < 0 ? -1 : 0;
 }

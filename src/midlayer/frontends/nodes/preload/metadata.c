@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 int ml_stat(int directory, const char *path, struct stat *out, int flags) {
@@ -43,7 +44,7 @@ static int stat_descriptor(int fd, struct stat *out) {
     uint32_t file = ml_file_of(fd);
     if (file) {
         struct ml_request request = {.operation = ML_FSTAT, .file = file};
-        int64_t number = ml_call(&request, NULL, 0, -1, NULL);
+        int64_t number = ml_call(&request, NULL, 0, NULL);
         if (number > 0)
             make_device(out, makedev(number >> 32, number & 0xffffffff));
         else
@@ -153,8 +154,11 @@ ML_EXPORT int statx(int directory, const char *path, int flags, unsigned mask, s
     struct ml_location location;
     int by_descriptor = nothing(path) && flags & AT_EMPTY_PATH;
     int ours = by_descriptor ? ml_file_of(directory) != 0 : ml_locate(directory, path, &location) != ML_OUTSIDE;
-    if (!ours)
-        return (int)syscall(SYS_statx, directory, path, flags, mask, out);
+    if (!ours || (!by_descriptor && location.place == ML_MERGED)) {
+        int result = (int)syscall(SYS_statx, directory, path, flags, mask, out);
+        if (result == 0 || !ours || errno != ENOENT)
+            return result;
+    }
     struct stat found;
     if (stat_path(directory, path, &found, flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) != 0)
         return -1;
@@ -230,4 +234,25 @@ ML_EXPORT char *__realpath_chk(const char *path, char *out, size_t room) {
 
 ML_EXPORT char *canonicalize_file_name(const char *path) {
     return realpath(path, NULL);
+}
+
+/* ls asks for access control lists. */
+ML_EXPORT ssize_t getxattr(const char *path, const char *name, void *value, size_t size) {
+    struct ml_location location;
+    return REAL(getxattr)(really(AT_FDCWD, path, &location), name, value, size);
+}
+
+ML_EXPORT ssize_t lgetxattr(const char *path, const char *name, void *value, size_t size) {
+    struct ml_location location;
+    return REAL(lgetxattr)(really(AT_FDCWD, path, &location), name, value, size);
+}
+
+ML_EXPORT ssize_t listxattr(const char *path, char *list, size_t size) {
+    struct ml_location location;
+    return REAL(listxattr)(really(AT_FDCWD, path, &location), list, size);
+}
+
+ML_EXPORT ssize_t llistxattr(const char *path, char *list, size_t size) {
+    struct ml_location location;
+    return REAL(llistxattr)(really(AT_FDCWD, path, &location), list, size);
 }

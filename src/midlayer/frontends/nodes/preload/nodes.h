@@ -71,12 +71,14 @@ struct ml_channel {
     int socket;
     uint8_t *shared;
     size_t shared_length;
+    uint8_t *message; /* not on the stack: a thread's may be small */
     unsigned generation;
+    int half_shut; /* a signal came; the call under way is the last one */
 };
 
 struct ml_channel *ml_channel(void);
 int ml_reserve(struct ml_channel *channel, size_t length);
-int64_t ml_call(struct ml_request *request, const struct iovec *body, int parts, int send, int *received);
+int64_t ml_call(struct ml_request *request, const struct iovec *body, int parts, int *received);
 
 /* memory.c: 0 or -EFAULT */
 

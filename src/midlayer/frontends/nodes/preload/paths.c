@@ -18,13 +18,13 @@ static size_t tree_length;
 static const char *const OWNED[] = {
     "/sys/bus/scsi",      "/sys/class/scsi_",   "/sys/class/bsg",       "/sys/class/fc_",
     "/sys/class/sas_",    "/sys/class/spi_",    "/sys/class/srp_",      "/sys/class/iscsi_",
-    "/sys/class/enclosure", "/sys/devices/midlayer", "/sys/dev/char/21:", "/sys/module/sg",
-    "/proc/scsi",         "/proc/devices",      "/dev/bsg",             "/dev/char/21:",
+    "/sys/class/enclosure", "/sys/devices/midlayer", "/sys/dev/char/21:",
+    "/proc/scsi",         "/proc/devices",      "/dev/bsg",
 };
 
 static const char *const MERGED[] = {
-    "/dev", "/dev/char", "/proc", "/sys", "/sys/bus", "/sys/class", "/sys/dev", "/sys/dev/char",
-    "/sys/devices", "/sys/module",
+    "/dev", "/proc", "/sys", "/sys/bus", "/sys/class", "/sys/dev", "/sys/dev/char",
+    "/sys/devices",
 };
 
 __attribute__((constructor)) static void find_root(void) {

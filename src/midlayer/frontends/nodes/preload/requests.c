@@ -5,7 +5,6 @@
 #include "nodes.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <scsi/sg.h>
 #include <stdarg.h>
 #include <string.h>
@@ -86,7 +85,7 @@ static int64_t call_with_plan(struct ml_request *request, uint8_t *header, const
     }
     open_window(request, plan);
     struct iovec parts[] = {{header, request->header_length}, {cdb, request->cdb_length}};
-    return ml_call(request, parts, 2, -1, NULL);
+    return ml_call(request, parts, 2, NULL);
 }
 
 static int64_t plain_ioctl(struct ml_request *request) {
@@ -94,7 +93,7 @@ static int64_t plain_ioctl(struct ml_request *request) {
     if (ml_copy_in(word_there, request->argument, sizeof word_there) == 0)
         request->header_length = sizeof word_there;
     struct iovec part = {word_there, request->header_length};
-    return ml_call(request, &part, 1, -1, NULL);
+    return ml_call(request, &part, 1, NULL);
 }
 
 static int64_t sg_io(struct ml_request *request) {
@@ -168,27 +167,16 @@ ML_EXPORT ssize_t write(int fd, const void *buffer, size_t count) {
     return file ? write_node(fd, file, buffer, count) : REAL(write)(fd, buffer, count);
 }
 
-static int64_t read_once(int fd, uint32_t file, void *buffer, size_t count) {
+static ssize_t read_node(int fd, uint32_t file, void *buffer, size_t count) {
     uint8_t header[sizeof(sg_io_hdr_t)];
-    struct ml_request request = {.operation = ML_READ, .file = file, .request = count, .flags = ML_NONBLOCK};
+    struct ml_request request = {.operation = ML_READ, .file = file, .request = count};
     request.argument = (uintptr_t)buffer;
+    request.flags = nonblock(fd);
     uint32_t wanted = count < sizeof header ? count : sizeof header;
     if (ml_copy_in(header, request.argument, wanted) == 0)
         request.header_length = wanted;
     struct iovec part = {header, request.header_length};
-    return settled(fd, &request, ml_call(&request, &part, 1, -1, NULL));
-}
-
-/* The server never waits: the program does, where a signal finds it. */
-static ssize_t read_node(int fd, uint32_t file, void *buffer, size_t count) {
-    for (;;) {
-        int64_t result = read_once(fd, file, buffer, count);
-        if (result >= 0 || errno != EAGAIN || nonblock(fd))
-            return result;
-        struct pollfd token = {.fd = fd, .events = POLLIN};
-        if (REAL(poll)(&token, 1, -1) < 0)
-            return -1;
-    }
+    return settled(fd, &request, ml_call(&request, &part, 1, NULL));
 }
 
 ML_EXPORT ssize_t read(int fd, void *buffer, size_t count) {
@@ -207,7 +195,7 @@ static void *map_node(void *where, size_t length, int protection, int flags, uin
     struct ml_request request = {.operation = ML_MMAP, .file = file, .request = length};
     request.argument = (uint64_t)offset;
     int memory = -1;
-    int64_t result = ml_call(&request, NULL, 0, -1, &memory);
+    int64_t result = ml_call(&request, NULL, 0, &memory);
     if (result < 0 || memory < 0) {
         errno = result < 0 ? (int)-result : EIO;
         return MAP_FAILED;

@@ -29,7 +29,7 @@ static uint32_t asked(int fd, uint32_t inode) {
     if (!looks_like_token(fd))
         return NOT_OURS;
     struct ml_request request = {.operation = ML_WHO, .argument = inode};
-    int64_t file = ml_call(&request, NULL, 0, -1, NULL);
+    int64_t file = ml_call(&request, NULL, 0, NULL);
     return file > 0 ? (uint32_t)file : NOT_OURS;
 }
 
@@ -60,42 +60,31 @@ void ml_drain(int fd) {
     errno = saved;
 }
 
-static int64_t ask_to_open(const char *path, int flags, int ends[2], int *memory) {
-    struct stat found;
-    if (ml_stat(ends[0], "", &found, AT_EMPTY_PATH) != 0)
-        return -EIO;
-    struct ml_request request = {.operation = ML_OPEN, .request = (uint32_t)flags, .argument = found.st_ino};
+static int64_t ask_to_open(const char *path, int flags, int *received) {
+    struct ml_request request = {.operation = ML_OPEN, .request = (uint32_t)flags};
     request.header_length = strlen(path);
     struct iovec body = {(void *)path, request.header_length};
-    int64_t file = ml_call(&request, &body, 1, ends[1], memory);
-    if (file > 0)
-        learn((uint32_t)found.st_ino, (uint32_t)file);
-    return file;
+    return ml_call(&request, &body, 1, received);
 }
 
 /* Opens what the server serves: a node, or a file; returns a descriptor, or -1 with errno. */
 int ml_open_served(const char *path, int flags) {
-    int ends[2], memory = -1;
-    int kind = SOCK_SEQPACKET | (flags & O_CLOEXEC ? SOCK_CLOEXEC : 0);
+    struct stat found;
+    int fd = -1;
     if (!ml_channel()) {
         errno = ENXIO;
         return -1;
     }
-    if (socketpair(AF_UNIX, kind, 0, ends) != 0)
+    int64_t file = ask_to_open(path, flags, &fd);
+    if (file < 0 || fd < 0) {
+        errno = file < 0 ? (int)-file : EIO;
         return -1;
-    int64_t file = ask_to_open(path, flags, ends, &memory);
-    REAL(close)(ends[1]);
-    if (file > 0) {
-        if (flags & O_NONBLOCK)
-            REAL(fcntl)(ends[0], F_SETFL, O_RDWR | O_NONBLOCK);
-        return ends[0];
     }
-    REAL(close)(ends[0]);
-    if (file == 0 && memory >= 0) {
-        if (!(flags & O_CLOEXEC))
-            REAL(fcntl)(memory, F_SETFD, 0);
-        return memory;
-    }
-    errno = file < 0 ? (int)-file : EIO;
-    return -1;
+    if (file > 0 && ml_stat(fd, "", &found, AT_EMPTY_PATH) == 0)
+        learn((uint32_t)found.st_ino, (uint32_t)file);
+    if (file > 0 && flags & O_NONBLOCK)
+        REAL(fcntl)(fd, F_SETFL, O_RDWR | O_NONBLOCK);
+    if (!(flags & O_CLOEXEC))
+        REAL(fcntl)(fd, F_SETFD, 0);
+    return fd;
 }

@@ -7,7 +7,7 @@
 
 enum ml_operation {
     ML_HELLO = 1, /* answered with the shared memory */
-    ML_OPEN,      /* body: path; comes with the server's end of the token */
+    ML_OPEN,      /* body: path; answered with a token, or with the text itself (result 0) */
     ML_WHO,       /* argument: inode number of a token; answers with its file */
     ML_IOCTL,
     ML_READ,
@@ -37,7 +37,7 @@ struct ml_request {
 };
 
 enum ml_reply_kind { ML_DONE, ML_FETCH };
-enum ml_reply_flags { ML_DRAIN = 1, ML_DESCRIPTOR = 2 };
+enum ml_reply_flags { ML_DRAIN = 1 }; /* take the byte from the token: nothing is left to be read */
 
 struct ml_reply {
     uint32_t kind;

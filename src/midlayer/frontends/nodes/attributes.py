@@ -1,0 +1,162 @@
+"""Attributes of the SCSI part of sysfs: what they say, and what a write to one does."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable
+from functools import partial
+
+from midlayer.address import Address
+from midlayer.errors import MidlayerError
+from midlayer.mid.host import Host
+from midlayer.mid.logical_unit import DeviceState, LogicalUnit
+from midlayer.mid.subsystem import Subsystem
+from midlayer.standards.designators import wwid
+from midlayer.upper.sg.proc.inquiry_text import identity
+
+Text = str | bytes
+
+_HOST = re.compile(r"/sys/devices/midlayer/host(\d+)/scsi_host/host\d+/(\w+)", re.ASCII)
+_DEVICE = re.compile(r"/sys/devices/midlayer/host\d+/target[\d:]+/([\d:]+)/(\w+)", re.ASCII)
+_WILD_CARD = "-"
+
+WRITE_ONLY = frozenset({"scan", "delete", "rescan"})
+WRITABLE = WRITE_ONLY | {"state", "queue_depth"}
+
+
+def of_host(host: Host) -> dict[str, Text]:
+    """Return the attributes of ``/sys/class/scsi_host/hostN``."""
+    return {
+        "active_mode": "Initiator\n",
+        "can_queue": f"{host.can_queue}\n",
+        "cmd_per_lun": f"{host.cmd_per_lun}\n",
+        "eh_deadline": "off\n",
+        "host_busy": f"{host.busy}\n",
+        "nr_hw_queues": "1\n",
+        "proc_name": f"{host.proc_name}\n",
+        "prot_capabilities": "0\n",
+        "prot_guard_type": "0\n",
+        "scan": "",
+        "sg_prot_tablesize": "0\n",
+        "sg_tablesize": f"{host.sg_tablesize}\n",
+        "state": f"{host.state.value}\n",
+        "supported_mode": "Initiator\n",
+        "unique_id": f"{host.unique_id}\n",
+        "use_blk_mq": "1\n",
+    }
+
+
+def of_device(device: LogicalUnit) -> dict[str, Text]:
+    """Return the attributes of ``/sys/bus/scsi/devices/H:C:T:L``."""
+    vendor, model, revision = identity(device)
+    found: dict[str, Text] = {
+        "delete": "",
+        "device_blocked": "0\n",
+        "device_busy": f"{device.busy}\n",
+        "eh_timeout": "10\n",
+        "evt_media_change": "0\n",
+        "inquiry": device.inquiry_data,
+        "iocounterbits": "32\n",
+        "modalias": modalias(device),
+        "model": f"{model}\n",
+        "queue_depth": f"{device.queue_depth}\n",
+        "queue_type": "simple\n",
+        "rescan": "",
+        "rev": f"{revision}\n",
+        "scsi_level": f"{device.scsi_level}\n",
+        "state": f"{device.state.value}\n",
+        "timeout": "30\n",
+        "type": f"{device.type}\n",
+        "uevent": f"DEVTYPE=scsi_device\nMODALIAS={modalias(device)}",
+        "vendor": f"{vendor}\n",
+    }
+    found |= {f"vpd_pg{code:x}": page for code, page in device.vpd_pages.items()}
+    name = wwid(device.vpd_pages.get(0x83))
+    return found | ({"wwid": f"{name}\n"} if name else {})
+
+
+def modalias(device: LogicalUnit) -> str:
+    """Return ``scsi:t-0x00``."""
+    return f"scsi:t-{device.type:#04x}\n"
+
+
+def writer(subsystem: Subsystem, path: str) -> Callable[[bytes], int]:
+    """Return what obeys a write to an attribute.
+
+    Args:
+        subsystem: Whose attribute.
+        path: Its path below ``/sys/devices``, no link in it.
+
+    Raises:
+        OSError: EACCES if it takes none.
+    """
+    try:
+        if (match := _HOST.fullmatch(path)) and match[2] == "scan":
+            return partial(_scan, subsystem, subsystem.host(int(match[1])))
+        if (match := _DEVICE.fullmatch(path)) and match[2] in _OF_DEVICE:
+            device = subsystem.device(Address.parse(match[1]))
+            return partial(_OF_DEVICE[match[2]], subsystem, device)
+    except MidlayerError:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+    raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+
+def _scan(subsystem: Subsystem, host: Host, data: bytes) -> int:
+    """``channel target lun``, each a number or ``-``."""
+    words = data.decode("latin-1").split()
+    try:
+        places = [None if word == _WILD_CARD else int(word) for word in words]
+        if len(places) != 3:
+            raise ValueError
+        channel, target, lun = places
+        if not host.template.user_scan(host, channel, target, lun):
+            subsystem.scan_host(host, channel, target, lun)
+    except (ValueError, MidlayerError):
+        raise _invalid() from None
+    return len(data)
+
+
+def _delete(subsystem: Subsystem, device: LogicalUnit, data: bytes) -> int:
+    # As in the kernel: the unit stays plugged, and a scan finds it again.
+    template = device.host.template
+    if not (template.scans_itself and template.user_remove(device)):
+        subsystem.remove_device(device)
+    return len(data)
+
+
+def _rescan(subsystem: Subsystem, device: LogicalUnit, data: bytes) -> int:
+    return len(data)
+
+
+def _set_state(subsystem: Subsystem, device: LogicalUnit, data: bytes) -> int:
+    text = data.decode("latin-1").strip()
+    if text not in (DeviceState.RUNNING.value, DeviceState.OFFLINE.value):
+        raise _invalid()
+    try:
+        subsystem.set_device_state(device, DeviceState(text))
+    except MidlayerError:
+        raise _invalid() from None
+    return len(data)
+
+
+def _set_queue_depth(subsystem: Subsystem, device: LogicalUnit, data: bytes) -> int:
+    text = data.decode("latin-1").strip()
+    if not text.isdigit() or not 1 <= int(text) <= device.host.can_queue:
+        raise _invalid()
+    subsystem.adjust_queue_depth(device, int(text))
+    subsystem.report_change(device, {"queue_depth": text})
+    return len(data)
+
+
+def _invalid() -> OSError:
+    return OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+_OF_DEVICE: dict[str, Callable[[Subsystem, LogicalUnit, bytes], int]] = {
+    "delete": _delete,
+    "queue_depth": _set_queue_depth,
+    "rescan": _rescan,
+    "state": _set_state,
+}

@@ -1,0 +1,234 @@
+"""The server of nodes: accepts programs, opens for them, and sees when the last descriptor is closed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import select
+import socket
+import threading
+import time
+from pathlib import Path
+
+from midlayer.frontends.nodes import attributes
+from midlayer.frontends.nodes.channel import Channel
+from midlayer.frontends.nodes.open_files import NodeFile, OpenFiles, TextFile
+from midlayer.frontends.nodes.shared import ReserveMemory, text_descriptor
+from midlayer.frontends.nodes.tree import SG_MAJOR, Tree
+from midlayer.mid.subsystem import Subsystem
+from midlayer.upper.sg.device import SgDevice, SgNodes
+from midlayer.upper.sg.proc import ProcTree
+
+_SG = re.compile(r"/dev/sg(\d{1,7})", re.ASCII)
+_RETRY_MS = 20
+_JOIN_S = 5.0
+_MOST_WRITTEN = 65536
+
+
+class NodeServer:
+    """Serves the nodes of a subsystem on a Unix socket, in threads of its own.
+
+    Args:
+        subsystem: Whose devices.
+        nodes: Its sg devices.
+        directory: A private directory; the socket and the snapshot of /sys, /dev and /proc/scsi go there.
+
+    Attributes:
+        directory: What a program finds in ``MIDLAYER_NODES``.
+        files: What programs have open.
+        uid: Whoever has it has every right.
+    """
+
+    def __init__(self, subsystem: Subsystem, nodes: SgNodes, directory: Path) -> None:
+        self.directory = directory
+        self.files = OpenFiles()
+        self.uid = os.geteuid()
+        self._nodes = nodes
+        self._subsystem = subsystem
+        self._proc = ProcTree(subsystem, nodes)
+        self._tree = Tree(directory / "tree", subsystem, self._proc)
+        self._channels: dict[int, Channel] = {}
+        self._dying: dict[int, Channel] = {}
+        self._lock = threading.Lock()
+        self._poll = select.epoll()
+        self._tokens: dict[int, int] = {}  # descriptor of a token → number of its file
+        self._stopping, self._wake = socket.socketpair()
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="midlayer-nodes", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve; the snapshot is complete when this returns."""
+        self._tree.fill()
+        self._subsystem.register_upper(self._tree)
+        self._listener.bind(str(self.directory / "socket"))
+        self._listener.listen(128)
+        self._poll.register(self._listener, select.EPOLLIN)
+        self._poll.register(self._stopping, select.EPOLLIN)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close everything that programs still have open, and end every thread."""
+        self._wake.send(b"\0")
+        self._thread.join()
+        self._listener.close()
+        with self._lock:
+            channels = list(self._channels.values())
+        for channel in channels:
+            _hang_up(channel.connection)
+        for channel in channels:
+            _end(channel)
+        for number in self.files.numbers():
+            self.files.remove(number)
+        self._tree.stop()
+        for end in (self._stopping, self._wake, self._poll):
+            end.close()
+
+    # For channels
+
+    def open(self, path: str, flags: int, channel: Channel) -> tuple[int, int]:
+        """Open a path for a program.
+
+        Returns:
+            The number of the file and the descriptor of its token; or 0 and the descriptor of its text.
+            The channel sends the descriptor away.
+
+        Raises:
+            OSError: As open(2).
+        """
+        if path.startswith("/proc/"):
+            return self._open_proc(path.removeprefix("/proc/"), flags, channel)
+        if path.startswith("/sys/"):
+            obey = attributes.writer(self._subsystem, self._tree.real(path))
+            return self._opened(TextFile(obey, b""), channel)
+        return self._open_node(path, flags, channel)
+
+    def channel_ended(self, channel: Channel) -> None:
+        """A channel's thread ends; its connection is still open."""
+        with self._lock:
+            self._channels.pop(channel.connection.fileno(), None)
+            self._dying.pop(channel.connection.fileno(), None)
+        with contextlib.suppress(OSError, ValueError):  # the server stops
+            self._poll.unregister(channel.connection)
+
+    def _open_node(self, path: str, flags: int, channel: Channel) -> tuple[int, int]:
+        device, bsg = self._find(path)
+        reserve = ReserveMemory()
+        channel.interruptible = device.interrupt
+        try:
+            file = device.open(flags, caller=channel.caller, bsg=bsg, allocate=reserve.allocate)
+        except BaseException:
+            reserve.close()
+            raise
+        number = self._tree.bsg_number(device.device) if bsg else (SG_MAJOR, device.minor)
+        return self._opened(NodeFile(file, reserve, number), channel)
+
+    def _find(self, path: str) -> tuple[SgDevice, bool]:
+        match = _SG.fullmatch(path)
+        for node in self._nodes.devices():
+            if match is not None:
+                if node.minor == int(match[1]):
+                    return node, False
+            elif path == f"/dev/bsg/{node.device.address}":
+                return node, True
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+    def _open_proc(self, path: str, flags: int, channel: Channel) -> tuple[int, int]:
+        file = self._proc.open(path, channel.caller, flags)
+        access = flags & os.O_ACCMODE
+        if access == os.O_RDONLY:
+            channel.attached_is_ours = True
+            return 0, text_descriptor(file.read())
+        return self._opened(TextFile(file.write, file.read() if access == os.O_RDWR else b""), channel)
+
+    def _opened(self, file: NodeFile | TextFile, channel: Channel) -> tuple[int, int]:
+        number = self.files.add(file)
+        descriptor = file.token.fileno()
+        with self._lock:
+            self._tokens[descriptor] = number
+        self._poll.register(descriptor, select.EPOLLIN | select.EPOLLRDHUP)
+        channel.attached_is_ours = True
+        return number, file.program_end.detach()
+
+    # The server's own thread
+
+    def _run(self) -> None:
+        while True:
+            timeout = _RETRY_MS / 1000 if self._dying else None
+            for descriptor, events in self._poll.poll(timeout):
+                if descriptor == self._stopping.fileno():
+                    return
+                if descriptor == self._listener.fileno():
+                    self._accept()
+                elif descriptor in self._tokens:
+                    self._token_event(descriptor)
+                elif events & (select.EPOLLRDHUP | select.EPOLLHUP):
+                    self._channel_hung_up(descriptor)
+            self._interrupt_dying()
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:  # no descriptor is free; the program waits until one is
+            time.sleep(_RETRY_MS / 1000)
+            return
+        try:
+            channel = Channel(self, connection)
+        except OSError:
+            connection.close()
+            return
+        with self._lock:
+            self._channels[connection.fileno()] = channel
+        self._poll.register(connection, select.EPOLLRDHUP | select.EPOLLONESHOT)
+        channel.thread.start()
+
+    def _token_event(self, descriptor: int) -> None:
+        """A program wrote without the library's knowledge, or closed its last descriptor."""
+        number = self._tokens[descriptor]
+        try:
+            file = self.files.get(number)
+            data = file.token.recv(_MOST_WRITTEN, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            file.take_unseen(data)
+            return
+        with self._lock:
+            del self._tokens[descriptor]
+        self._poll.unregister(descriptor)
+        self.files.remove(number)
+
+    def _channel_hung_up(self, descriptor: int) -> None:
+        """A program died, or a signal came while it waits for an answer: what blocks for it has to end."""
+        with self._lock:
+            channel = self._channels.get(descriptor)
+            if channel is not None:
+                self._dying[descriptor] = channel
+
+    def _interrupt_dying(self) -> None:
+        with self._lock:
+            dying = list(self._dying.values())
+        for channel in dying:
+            _interrupt(channel)
+
+
+def _interrupt(channel: Channel) -> None:
+    thread, interrupt = channel.thread.ident, channel.interruptible
+    if thread is not None and interrupt is not None:
+        interrupt(thread)
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it ended meanwhile
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _end(channel: Channel) -> None:
+    for _ in range(int(_JOIN_S * 1000 / _RETRY_MS)):
+        _interrupt(channel)
+        channel.thread.join(_RETRY_MS / 1000)
+        if not channel.thread.is_alive():
+            return

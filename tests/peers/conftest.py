@@ -1,0 +1,114 @@
+"""Fixtures for programs of other projects that run on devices of ours."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from midlayer.frontends.config import parse
+from midlayer.frontends.daemon.core import Daemon
+from midlayer.frontends.nodes import exec as nodes_exec
+from midlayer.mid.logical_unit import LogicalUnit
+
+CONFIG = """
+[[host]]
+driver = "virtual"
+name = "peers"
+
+[[host.unit]]
+lun = 0
+product = "First disk"
+serial = "PEER0001"
+size = "16M"
+thin = true
+
+[[host.unit]]
+lun = 1
+product = "Second disk"
+serial = "PEER0002"
+size = "16M"
+block_size = 4096
+
+[[host.unit]]
+target = 1
+type = "cd"
+product = "A CD"
+size = "4M"
+removable = true
+"""
+
+
+@pytest.fixture(scope="session")
+def require_tool() -> Callable[[str], str]:
+    """Return the path of a program; without it the test fails in CI and is skipped elsewhere."""
+
+    def require(name: str) -> str:
+        found = shutil.which(name)
+        if found is not None:
+            return found
+        advice = f"{name} is not installed: apt-get install sg3-utils lsscsi sdparm"
+        if os.environ.get("CI") == "true":
+            pytest.fail(advice)
+        pytest.skip(advice)
+
+    return require
+
+
+class Machine:
+    """A subsystem whose nodes programs see.
+
+    Attributes:
+        daemon: The subsystem.
+        nodes: Its sg devices.
+        environment: For programs.
+    """
+
+    def __init__(self, daemon: Daemon, directory: Path, require: Callable[[str], str]) -> None:
+        self.daemon = daemon
+        self.nodes = nodes_exec.sg_nodes(daemon.subsystem)
+        self.environment = nodes_exec.environment(directory)
+        self._require = require
+
+    def device(self, name: str) -> LogicalUnit:
+        """Return a device by its sg name."""
+        return self.daemon.find(name)
+
+    def start(self, name: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start a program."""
+        command = [self._require(name), *arguments]
+        return subprocess.Popen(
+            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def run(self, name: str, *arguments: str, status: int = 0) -> str:
+        """Run a program that ends with `status`, and return what it printed."""
+        with self.start(name, *arguments) as program:
+            try:
+                printed, _ = program.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                program.kill()
+                raise
+        assert program.returncode == status, f"{name} {' '.join(arguments)}: {program.returncode}: {printed}"
+        return printed
+
+
+@pytest.fixture
+def machine(require_tool: Callable[[str], str]) -> Iterator[Machine]:
+    """Bring up two disks and a CD drive as sg0 to sg2."""
+    if not nodes_exec.LIBRARY.exists():
+        advice = "the preload library is not built: pip install -e ."
+        if os.environ.get("CI") == "true":
+            pytest.fail(advice)
+        pytest.skip(advice)
+    daemon = Daemon(parse(CONFIG), None)
+    daemon.start()
+    try:
+        with nodes_exec.serving(daemon.subsystem) as directory:
+            yield Machine(daemon, directory, require_tool)
+    finally:
+        daemon.stop()

@@ -1,0 +1,155 @@
+"""System calls on nodes that only the preload library knows: the good ones, and the bad ones."""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from midlayer.mid.logical_unit import DeviceState
+from midlayer.upper.sg import execute
+
+pytestmark = pytest.mark.tools
+
+Machine = Any
+PROGRAM = str(Path(__file__).with_name("sg_calls.py"))
+INQUIRY = bytes.fromhex("120000002400")
+
+
+def ask(machine: Machine, case: str) -> Any:
+    return json.loads(machine.run(sys.executable, PROGRAM, case))
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_wild_pointers_end_with_efault(machine: Machine) -> None:
+    found = ask(machine, "wild")
+    assert found.pop("good") == 0
+    assert found == dict.fromkeys(found, -errno.EFAULT)
+    assert execute(machine.device("sg0"), INQUIRY, data_in=36).ok
+
+
+def test_lengths_that_can_not_be(machine: Machine) -> None:
+    found = ask(machine, "lengths")
+    assert found == {
+        "0": 0,
+        "-1": -errno.EINVAL,
+        "2**31": -errno.EINVAL,
+        "2**28": -errno.EINVAL,
+        "overflow": found["overflow"],
+        "good": 0,
+    }
+    assert -found["overflow"] in (errno.EINVAL, errno.EFAULT)
+
+
+def test_write_poll_and_read(machine: Machine) -> None:
+    assert ask(machine, "asynchronous") == {
+        "seen": [False, True, False],
+        "counts": [88, 88],
+        "packs": [7, 8],
+        "data": "MIDLAYER",
+    }
+
+
+def test_threads_share_a_descriptor(machine: Machine) -> None:
+    assert ask(machine, "threads") == []
+
+
+def test_mmap_shows_what_the_device_sent(machine: Machine) -> None:
+    assert ask(machine, "mapped") == {"done": 0, "data": "MIDLAYER"}
+
+
+def test_a_signal_ends_a_read(machine: Machine) -> None:
+    assert ask(machine, "interrupted") == {"read": -errno.EINTR, "good": 0}
+
+
+def test_dup_fork_and_exec(machine: Machine) -> None:
+    assert ask(machine, "copies") == {"dup": 0, "fork": 0, "exec": 0}
+
+
+def test_a_program_killed_in_mid_ioctl(machine: Machine) -> None:
+    device = machine.device("sg0")
+    machine.daemon.subsystem.set_device_state(device, DeviceState.QUIESCE)
+    with machine.start(sys.executable, PROGRAM, "hang") as program:
+        assert program.stdout.readline() == "about to wait\n"
+        eventually(lambda: len(device.queue) == 1)
+        program.send_signal(signal.SIGKILL)
+    node = next(iter(machine.nodes.devices()))
+    eventually(lambda: node.open_count == 0)
+    machine.daemon.subsystem.set_device_state(device, DeviceState.RUNNING)
+    assert "0 errors" in machine.run("sg_turs", "-n", "3", "/dev/sg0")
+    eventually(lambda: not node.files)
+
+
+def test_fifty_programs_at_once(machine: Machine) -> None:
+    programs = [machine.start("sg_turs", "-n", "20", f"/dev/sg{number % 3}") for number in range(50)]
+    for program in programs:
+        with program:
+            printed, _ = program.communicate(timeout=60)
+            assert "with 0 errors" in printed
+    nodes = machine.nodes.devices()
+    eventually(lambda: not any(node.open_count for node in nodes))
+
+
+def test_a_device_unplugged_under_a_program(machine: Machine) -> None:
+    with machine.start("sg_turs", "-n", "50000", "/dev/sg1") as program:
+        node = machine.nodes.devices()[1]
+        eventually(lambda: node.open_count == 1)
+        machine.daemon.unplug("sg1", force=True)
+        printed, _ = program.communicate(timeout=60)
+    assert "with 0 errors" not in printed
+    assert "/dev/sg1" not in machine.run("sg_map")
+    assert machine.run("ls", "/sys/class/scsi_generic").split() == ["sg0", "sg2"]
+
+
+def test_a_device_unplugged_in_mid_ioctl(machine: Machine) -> None:
+    device = machine.device("sg0")
+    machine.daemon.subsystem.set_device_state(device, DeviceState.QUIESCE)
+    with machine.start(sys.executable, PROGRAM, "hang") as program:
+        eventually(lambda: len(device.queue) == 1)
+        machine.daemon.subsystem.remove_device(device)
+        printed, _ = program.communicate(timeout=60)
+    assert program.returncode == 0, printed
+
+
+def test_an_open_that_waits_ends_with_its_program(machine: Machine) -> None:
+    node = machine.nodes.devices()[0]
+    script = "import os, time; os.open('/dev/sg0', os.O_RDWR | {}); print('open', flush=True); time.sleep(60)"
+    with machine.start(sys.executable, "-c", script.format("os.O_EXCL")) as holder:
+        assert holder.stdout.readline() == "open\n"
+        with machine.start(sys.executable, "-c", script.format("0")) as waiting:
+            time.sleep(0.3)  # nothing shows that it waits
+            assert waiting.poll() is None
+            waiting.send_signal(signal.SIGKILL)
+        holder.send_signal(signal.SIGKILL)
+    eventually(lambda: node.open_count == 0)
+    machine.run("sg_turs", "/dev/sg0")
+
+
+def test_open_errors(machine: Machine) -> None:
+    machine.run("sg_turs", "/dev/sg7", status=50 + errno.ENOENT)
+    machine.run("cat", "/proc/scsi/sg/nothing", status=1)
+    machine.run("sh", "-c", "echo 1 > /sys/class/scsi_generic/sg0/dev", status=2)
+
+
+def test_proc_files_stay_whole_while_a_copy_runs(machine: Machine) -> None:
+    script = """
+    sgp_dd if=/dev/sg0 of=/dev/null bs=512 thr=4 > /dev/null 2>&1 &
+    for i in 1 2 3 4 5 6 7 8 9 10; do cat /proc/scsi/sg/debug; echo END; done
+    wait
+    """
+    printed = machine.run("sh", "-c", script)
+    assert printed.count("max_active_device=3  def_reserved_size=32768\n") == 10
+    assert printed.count("END\n") == 10
