@@ -71,7 +71,7 @@ class NodeServer:
     def stop(self) -> None:
         """Close everything that programs still have open, and end every thread."""
         self._wake.send(b"\0")
-        self._thread.join()
+        self._thread.join(_JOIN_S)  # it is a daemon thread: the end of the program must not wait for it
         self._listener.close()
         with self._lock:
             channels = list(self._channels.values())

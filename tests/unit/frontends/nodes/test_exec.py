@@ -56,7 +56,10 @@ def test_signals_are_handed_on(tmp_path: Path) -> None:
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n"
         program.send_signal(signal.SIGTERM)
-        assert program.wait(timeout=30) == 5
+        try:
+            assert program.wait(timeout=30) == 5
+        finally:
+            program.kill()
 
 
 @needs_library
