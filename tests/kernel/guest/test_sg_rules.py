@@ -120,6 +120,10 @@ def _set_capabilities(data: bytes, *, effective: bool) -> None:
     checked(libc.syscall(SYS_CAPSET, header, struct.pack("6I", *words)))
 
 
+TRIES = 3
+"""A slow guest may look at a request only after it has ended, where a row wants it on its way."""
+
+
 @pytest.fixture(scope="module")
 def kernel_node() -> Iterator[list[KernelNode]]:
     """The node, in a list because a row may unplug it."""
@@ -133,12 +137,12 @@ def kernel_node() -> Iterator[list[KernelNode]]:
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
 def test_row(row: Row, kernel_node: list[KernelNode]) -> None:
-    theirs = Using(kernel_node[0])
-    try:
-        judge = row.run(theirs)
-    finally:
-        theirs.close()
-        kernel_node[0] = kernel_node[0].restore()
+    expected = row.expect if row.kernel is None else row.kernel
+    judge: object = None
+    for _ in range(TRIES):
+        judge = _ask_the_kernel(row, kernel_node)
+        if judge == expected:
+            break
     node = OurNode(views=True)
     ours = Using(node)
     try:
@@ -146,5 +150,14 @@ def test_row(row: Row, kernel_node: list[KernelNode]) -> None:
     finally:
         ours.close()
         node.stop()
-    assert judge == (row.expect if row.kernel is None else row.kernel), "the table differs from the kernel"
+    assert judge == expected, "the table differs from the kernel"
     assert answer == row.expect, "ours differs from the table"
+
+
+def _ask_the_kernel(row: Row, kernel_node: list[KernelNode]) -> object:
+    theirs = Using(kernel_node[0])
+    try:
+        return row.run(theirs)
+    finally:
+        theirs.close()
+        kernel_node[0] = kernel_node[0].restore()
