@@ -43,7 +43,12 @@ class ScsiDebug:
 
     def set(self, name: str, value: int | str) -> None:
         """Change a parameter; most act on the next command, some on the next host."""
-        (PARAMETERS / name).write_text(f"{value}\n")
+
+        def write() -> bool:
+            (PARAMETERS / name).write_text(f"{value}\n")
+            return True
+
+        eventually(write, reason=f"{name} to be set, which a command on its way forbids (EBUSY)")
 
     def hosts(self) -> list[int]:
         """Return the numbers of this module's hosts, the oldest first."""
