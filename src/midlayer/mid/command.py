@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from midlayer.errors import CommandError, NodeError
+from midlayer.mid.nexus import LOCAL, Nexus
 from midlayer.standards.opcodes import describe_cdb
 from midlayer.standards.sam import Status
 from midlayer.standards.sense import Sense
@@ -82,6 +83,10 @@ class Command:
         timeout_s: Seconds from the moment that the driver has the command.
         allowed: How often the mid level may retry it; 0 for pass-through commands.
         passthrough: True for commands from `upper.sg`, which the mid level never retries for its status.
+        at_head: True to go before all that wait for the device, if it has to wait.
+        nexus: Where it came from; `LOCAL` unless a target front end took it from an initiator.
+        borrows: True if the submitter sends `data_in` on and lets go of it: the driver may then put a view
+            of its own memory there, of the same length, and copy nothing.
         status: SCSI status byte of the device.
         host_byte: `HostByte`; anything but DID_OK means that `status` is not the device's last word.
         sense_data: Raw sense bytes, empty without autosense.
@@ -93,6 +98,8 @@ class Command:
 
     __slots__ = (
         "allowed",
+        "at_head",
+        "borrows",
         "cdb",
         "data_in",
         "data_out",
@@ -102,6 +109,7 @@ class Command:
         "error",
         "host_byte",
         "host_scribble",
+        "nexus",
         "on_finished",
         "passthrough",
         "phase",
@@ -137,6 +145,9 @@ class Command:
         self.allowed = allowed
         self.passthrough = passthrough
         self.on_finished = on_finished
+        self.at_head = False
+        self.borrows = False
+        self.nexus: Nexus = LOCAL
         self.phase: Phase = _NEW
         self.status: int = _GOOD
         self.host_byte: int = _DID_OK

@@ -144,7 +144,7 @@ def _admit(command: Command, host: Host) -> bool:
             return True
         if gate is not _CLOSED:
             command.phase = _QUEUED
-            host.enqueue(command)
+            host.enqueue(command, first=command.at_head)
             return False
     _refuse(command, HostByte.DID_NO_CONNECT)
     return False

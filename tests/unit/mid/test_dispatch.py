@@ -26,8 +26,11 @@ class Submitter:
     def __init__(self) -> None:
         self.ended: list[Command] = []
 
-    def __call__(self, device: LogicalUnit, cdb: bytes = TUR, **options: object) -> Command:
+    def __call__(
+        self, device: LogicalUnit, cdb: bytes = TUR, *, at_head: bool = False, **options: object
+    ) -> Command:
         command = Command(device, cdb, on_finished=self.ended.append, **options)  # type: ignore[arg-type]
+        command.at_head = at_head
         submit(command)
         return command
 
@@ -93,6 +96,17 @@ def test_devices_take_turns_and_keep_their_order(
     while driver.pending:
         driver.pending[0].complete()
     assert [sent.index(command) for command in send.ended] == [0, 1, 3, 2, 4]
+
+
+def test_a_command_at_the_head_goes_before_those_that_wait(
+    subsystem: Subsystem, driver: ScriptedDriver, send: Submitter
+) -> None:
+    driver.can_queue = 1
+    (device,) = devices(subsystem, driver)
+    sent = [send(device, timeout_s=float(n), at_head=n > 2) for n in (1, 2, 3, 4)]
+    while driver.pending:
+        driver.pending[0].complete()
+    assert [sent.index(command) for command in send.ended] == [0, 3, 2, 1]
 
 
 @pytest.mark.parametrize(
