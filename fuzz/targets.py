@@ -18,6 +18,7 @@ from midlayer.standards import mode, vpd
 from midlayer.standards.opcodes import describe_cdb
 from midlayer.standards.sense import Sense, fixed_sense
 from midlayer.standards.spc import StandardInquiry, decode_lun_list
+from midlayer.twin import parse_twin
 from midlayer.upper.sg import execute
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -37,6 +38,10 @@ def _sense(data: bytes) -> str:
 
 def _config(data: bytes) -> object:
     return parse_config(data.decode(errors="replace"))
+
+
+def _twin(data: bytes) -> object:
+    return parse_twin(data.decode(errors="replace")).capacity
 
 
 def _device_url(data: bytes) -> object:
@@ -89,6 +94,14 @@ TARGETS: dict[str, Target] = {
         _device_url,
         (UsageError,),
         [b"2:0:1:0", b"/dev/sg3", b"virtual:disk?size=1G&lun=3", b"iscsi://[::1]:3260/iqn.x/0"],
+    ),
+    "twin": Target(
+        _twin,
+        (ConfigError,),
+        [
+            b'{"midlayer_twin": 1, "answers": [{"cdb": "120000000000", "data": "000006025b00"},'
+            b' {"cdb": "25000000000000000000", "data": "00000fff00000200"}]}'
+        ],
     ),
     "sense": Target(
         _sense,

@@ -141,9 +141,10 @@ class _Reader:
         if not isinstance(host, dict):
             raise self._mistake(place, "write [[host]], once for each host")
         driver = host.get("driver")
-        if driver not in ("virtual", "linux"):
+        if driver not in ("virtual", "linux", "twin"):
             said = "is missing" if driver is None else f"{driver!r} is not known"
-            raise self._mistake((*place, "driver"), f'{said}; write driver = "virtual" or driver = "linux"')
+            known = 'driver = "virtual", driver = "linux" or driver = "twin"'
+            raise self._mistake((*place, "driver"), f"{said}; write {known}")
         return str(driver)
 
     def _virtual_host(self, host: Mapping[str, Any], place: KeyPath) -> HostSpec:
@@ -154,6 +155,10 @@ class _Reader:
         if not isinstance(units, list):
             raise self._mistake((*place, "unit"), "write [[host.unit]], once for each unit")
         given["units"] = tuple(self._unit(unit, (*place, "unit", index)) for index, unit in enumerate(units))
+        for index, unit in enumerate(given["units"] if host["driver"] == "twin" else ()):
+            if unit.twin is None:
+                said = "is missing; write twin = and the file that midlayer capture wrote"
+                raise self._mistake((*place, "unit", index, "twin"), said)
         try:
             return HostSpec.from_mapping(given)
         except SpecError as error:
@@ -163,8 +168,9 @@ class _Reader:
         if not isinstance(unit, dict):
             raise self._mistake(place, "write [[host.unit]], once for each unit")
         given = dict(unit)
-        if isinstance(given.get("file"), str):
-            given["file"] = str(self._base / given["file"])
+        for key in ("file", "twin"):
+            if isinstance(given.get(key), str):
+                given[key] = str(self._base / given[key])
         try:
             return UnitSpec.from_mapping(given)
         except SpecError as error:

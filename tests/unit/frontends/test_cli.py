@@ -43,6 +43,10 @@ PRINTS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "one mode page": (["modes", "--page", "0a", DISK], ["mode page 0ah: control\n"]),
     "turs -n": (["turs", "-n", "50", "-t", DISK], ["50 commands in ", " a second"]),
+    "capture": (
+        ["capture", DISK, "-o", "/dev/null"],
+        ["MIDLAYER Disk 0001: ", " answers, serials as captured"],
+    ),
     "raw": (["raw", DISK, *READ_10, "-r", "512"], [f"{DISK} READ(10) lba=0 blocks=1: GOOD", "000f0  "]),
     "rescan --plan": (["rescan", "--plan"], ["nothing to do"]),
     "rescan": (["rescan", "0"], ["nothing changed"]),

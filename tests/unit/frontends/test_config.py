@@ -38,6 +38,15 @@ MISTAKES = {
     "unknown driver": Mistake(
         '[[host]]\ndriver = "vitual"', 2, "host.driver", "'vitual' is not known; write"
     ),
+    "a twin without a file": Mistake(
+        '[[host]]\ndriver = "twin"\n[[host.unit]]\nlun = 3\n', 3, "host.unit.twin", "is missing; write twin ="
+    ),
+    "a twin that is not there": Mistake(
+        '[[host]]\ndriver = "twin"\n[[host.unit]]\ntwin = "/no/such.json"\n',
+        4,
+        "host.unit.twin",
+        "No such file",
+    ),
     "host as a table": Mistake('[host]\ndriver = "virtual"', 1, "host", "write [[host]], once for each host"),
     "hosts as numbers": Mistake("host = [1]\n", 1, "host", "write [[host]]"),
     "unit as a table": Mistake(HOST + "[host.unit]\nlun = 1\n", 3, "host.unit", "write [[host.unit]]"),

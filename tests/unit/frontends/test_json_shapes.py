@@ -53,6 +53,7 @@ COMMANDS: dict[str, list[str]] = {
     "midlayer map --json": ["map"],
     "midlayer logging get --json": ["logging", "get"],
     "midlayer turs --json": ["turs", DEVICE],
+    "midlayer capture --json": ["capture", DEVICE, "-o", "/dev/null"],
     "midlayer raw --json": ["raw", DEVICE, "120000002400", "-r", "36"],
 }
 ELSEWHERE = {

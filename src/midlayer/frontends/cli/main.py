@@ -26,6 +26,7 @@ _EXAMPLES = {
     "plug": "midlayer plug 'virtual:disk?size=1G&serial=HELLO'",
     "rescan": "midlayer rescan --plan --remove",
     "vpd": "midlayer vpd --page 83 sg3",
+    "capture": "midlayer capture /dev/sg3 --mask-serials -o array.json",
     "raw": "midlayer raw 2:0:1:0 12 00 00 00 24 00 -r 36",
 }
 
@@ -205,6 +206,15 @@ def _add_commands(verbs: Verbs[_Parser]) -> None:
         "--values", choices=("current", "changeable", "default", "saved"), default="current", help="(current)"
     )
     _command(verbs, "opcodes", "ask a device which commands it knows", module="decode")
+    capture = _command(
+        verbs, "capture", "write down what a device says of itself, for a twin", module="capture"
+    )
+    capture.add_argument(
+        "-o", "--outfile", type=Path, required=True, metavar="FILE", help="- is standard output"
+    )
+    capture.add_argument(
+        "--mask-serials", action="store_true", help="put other characters in the place of serial numbers"
+    )
     sense = _verb(verbs, "sense", "decode", "sense", "say what sense data means", daemon=False)
     sense.add_argument("bytes", nargs="*", metavar="HH", help="sense data in hexadecimal")
     sense.add_argument(

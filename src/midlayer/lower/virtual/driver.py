@@ -20,6 +20,7 @@ from midlayer.lower.virtual.spc_commands import (
 )
 from midlayer.lower.virtual.spec import HostSpec, SpecError, UnitSpec
 from midlayer.lower.virtual.supported import maintenance_in
+from midlayer.lower.virtual.twin import twin_table
 from midlayer.lower.virtual.unit import (
     CheckCondition,
     Table,
@@ -232,6 +233,8 @@ def _make_unit(spec: UnitSpec, bus: Bus) -> VirtualUnit:
         table = THIN_DISK_TABLE
     if not bus.spec.report_luns:
         table = {opcode: handler for opcode, handler in table.items() if opcode != Opcode.REPORT_LUNS}
+    if spec.twin is not None:
+        table = twin_table(spec.twin, table)
     has_blocks = accessible and spec.type in _WITH_BLOCKS
     return VirtualUnit(spec, table, lambda: bus.luns(spec.channel, spec.target), has_blocks=has_blocks)
 

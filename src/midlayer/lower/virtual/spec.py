@@ -8,10 +8,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from midlayer.errors import UsageError
+from midlayer.errors import ConfigError, UsageError
 from midlayer.quantities import parse_size
 from midlayer.spelling import no_such_key
 from midlayer.standards.spc import PeripheralDeviceType
+from midlayer.twin import Twin, read_twin
 
 TYPES: dict[str, int] = {
     "disk": 0x00,
@@ -41,6 +42,7 @@ TYPES: dict[str, int] = {
 QUALIFIERS: dict[str, int] = {f"{number:03b}b": number for number in range(8)}
 
 _BLOCK_SIZES = (512, 4096)
+_CD_BLOCK_SIZE = 2048
 _NAA_LOCALLY_ASSIGNED = "3"
 _MOST_MEMORY, _LARGEST_FILE = 1 << 46, (1 << 63) - 1
 
@@ -79,6 +81,8 @@ class UnitSpec:
         scsi_level: ANSI revision in the INQUIRY data: 1, 2 (SCSI-2), 3 (SPC) … 6 (SPC-4), 7 (SPC-5).
         channel, target, lun: Address on the host; `lun` is the kernel's integer form.
         count: That many units alike, at successive LUNs.
+        twin: Answers of another device, read from a file that `midlayer capture` wrote; type, qualifier,
+            size and the rest of the identity are that device's then.
     """
 
     type: int = 0
@@ -100,6 +104,7 @@ class UnitSpec:
     target: int = 0
     lun: int = 0
     count: int = 1
+    twin: Twin | None = None
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> Self:
@@ -112,13 +117,15 @@ class UnitSpec:
         for key, convert in _CONVERSIONS.items():
             if key in values:
                 values[key] = convert(key, values[key])
+        if "twin" in values:
+            values |= of_twin(values["twin"])
         if "size" not in values and "file" in values and values["file"].exists():
             values["size"] = 0
         return cls(**values)
 
     def __post_init__(self) -> None:
         if not self.block_size:
-            usual = 2048 if self.type == PeripheralDeviceType.CD_DVD else _BLOCK_SIZES[0]
+            usual = _CD_BLOCK_SIZE if self.type == PeripheralDeviceType.CD_DVD else _BLOCK_SIZES[0]
             object.__setattr__(self, "block_size", usual)
         self._check()
 
@@ -144,8 +151,8 @@ class UnitSpec:
             value = getattr(self, key)
             if len(value) > longest or not (value.isascii() and (value.isprintable() or not value)):
                 raise SpecError(key, f"{value!r} must be at most {longest} printable ASCII characters")
-        sizes = (2048,) if self.type == PeripheralDeviceType.CD_DVD else _BLOCK_SIZES
-        if self.block_size not in sizes:
+        sizes = (_CD_BLOCK_SIZE,) if self.type == PeripheralDeviceType.CD_DVD else _BLOCK_SIZES
+        if self.block_size not in sizes and self.twin is None:
             raise SpecError("block_size", f"{self.block_size} must be {' or '.join(map(str, sizes))}")
         if self.size % self.block_size or (self.size <= 0 and self.file is None):
             raise SpecError("size", f"{self.size} must be a multiple of the block size, and more than 0")
@@ -217,6 +224,28 @@ def _known(cls: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
         if key not in known:
             raise SpecError(key, no_such_key(key, known))
     return dict(given)
+
+
+def _twin(key: str, value: object) -> Twin:
+    try:
+        return read_twin(Path(_text(key, value)))
+    except ConfigError as error:
+        raise SpecError(key, str(error)) from None
+
+
+def of_twin(twin: Twin) -> dict[str, Any]:
+    """Return the keys that say what a twin's device was."""
+    inquiry = twin.inquiry
+    blocks, block_size = twin.capacity
+    known: dict[str, Any] = {
+        "type": inquiry.peripheral_device_type,
+        "qualifier": inquiry.peripheral_qualifier,
+        "removable": inquiry.rmb,
+        "scsi_level": min(inquiry.version, 7),
+    }
+    if blocks and block_size in (*_BLOCK_SIZES, _CD_BLOCK_SIZE):
+        known |= {"size": min(blocks * block_size, _MOST_MEMORY), "block_size": block_size}
+    return known
 
 
 def _number(lowest: int, highest: int) -> Any:
@@ -302,6 +331,7 @@ _CONVERSIONS: dict[str, Any] = {
     "target": _number(0, 65535),
     "lun": _number(0, (1 << 64) - 1),
     "count": _number(1, 65536),
+    "twin": _twin,
 }
 
 _HOST_CONVERSIONS: dict[str, Any] = {
