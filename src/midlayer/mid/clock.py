@@ -10,6 +10,7 @@ import itertools
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -37,7 +38,51 @@ class Clock(Protocol):
         """Return seconds since the machine booted, sleep included (CLOCK_BOOTTIME)."""
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
-        """Run `call` once, `delay_s` seconds from now, in a thread of the clock's."""
+        """Run `call` once, `delay_s` seconds from now, in a thread of the clock's. It must not block."""
+
+    def worker(self, name: str) -> Worker:
+        """Return somebody for what may block, and must not hold up the timers."""
+
+
+class Worker:
+    """Runs calls one after the other, in the order of `post`, and has a thread only while there are some.
+
+    Args:
+        run: Runs what it is given, in a thread of its own or at once.
+    """
+
+    def __init__(self, run: Callable[[Callable[[], None]], object]) -> None:
+        self._run = run
+        self._lock = threading.Lock()
+        self._calls: deque[Callable[[], None]] = deque()
+        self._busy = False
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Have `call` run after those that were posted before; what it raises is logged."""
+        with self._lock:
+            self._calls.append(call)
+            if self._busy:
+                return
+            self._busy = True
+        self._run(self._work)
+
+    def _work(self) -> None:
+        while (call := self._next()) is not None:
+            try:
+                call()
+            except Exception:
+                _log.exception("a worker's call raised")
+            except BaseException:
+                with self._lock:
+                    self._busy = False  # Ctrl-C is for whoever sits in this thread; the next post goes on
+                raise
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._lock:
+            if not self._calls:
+                self._busy = False
+                return None
+            return self._calls.popleft()
 
 
 class _SystemTimer:
@@ -88,6 +133,10 @@ class SystemClock:
             elif self._timers[0][2] is timer:
                 self._condition.notify()
         return timer
+
+    @staticmethod
+    def worker(name: str) -> Worker:
+        return Worker(lambda work: threading.Thread(target=work, name=name, daemon=True).start())
 
     def close(self) -> None:
         """Stop the timer thread; timers that have not run never will."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, NamedTuple
 
 from midlayer.errors import CommandError, NodeError
@@ -62,7 +62,31 @@ class Phase(IntEnum):
     ISSUED = 2
     RETURNED = 3
     FINISHED = 4
+    LOST = 5
+    """Its time is over and the driver has not given it back: the error handler sees to it."""
 
+
+class FailFast(IntFlag):
+    """What a submitter wants no retry for (the kernel's ``REQ_FAILFAST_…``)."""
+
+    NONE = 0
+    DEVICE = 1
+    TRANSPORT = 2
+    DRIVER = 4
+
+
+class Rare:
+    """What few commands have; setting it in the constructor of `Command` would cost every command."""
+
+    __slots__ = ("abort_tried", "failfast", "underflow")
+
+    def __init__(self) -> None:
+        self.underflow = 0
+        self.failfast = FailFast.NONE
+        self.abort_tried = False
+
+
+_NOTHING_RARE = Rare()
 
 _DID_OK = HostByte.DID_OK
 _GOOD = Status.GOOD
@@ -82,7 +106,8 @@ class Command:
         data_in: Writable room for bytes from the device, or None. The caller owns it.
         timeout_s: Seconds from the moment that the driver has the command.
         allowed: How often the mid level may retry it; 0 for pass-through commands.
-        passthrough: True for commands from `upper.sg`, which the mid level never retries for its status.
+        passthrough: True for commands from `upper.sg`, which the mid level never retries for its status, nor
+            for a time-out.
         at_head: True to go before all that wait for the device, if it has to wait.
         nexus: Where it came from; `LOCAL` unless a target front end took it from an initiator.
         borrows: True if the submitter sends `data_in` on and lets go of it: the driver may then put a view
@@ -97,6 +122,7 @@ class Command:
     """
 
     __slots__ = (
+        "_rare",
         "allowed",
         "at_head",
         "borrows",
@@ -125,6 +151,7 @@ class Command:
 
     started_s: float
     duration_s: float
+    _rare: Rare
 
     def __init__(  # noqa: PLR0917 (keywords would cost the fast path)
         self,
@@ -161,6 +188,38 @@ class Command:
 
     def __str__(self) -> str:
         return f"{self.device.address} {describe_cdb(self.cdb)}"
+
+    @property
+    def rare(self) -> Rare:
+        """What few commands have, to be set."""
+        try:
+            return self._rare
+        except AttributeError:
+            self._rare = Rare()
+            return self._rare
+
+    @property
+    def underflow(self) -> int:
+        """A GOOD command that moves fewer bytes than this ends with DID_ERROR instead."""
+        return getattr(self, "_rare", _NOTHING_RARE).underflow
+
+    @underflow.setter
+    def underflow(self, count: int) -> None:
+        self.rare.underflow = count
+
+    @property
+    def failfast(self) -> FailFast:
+        """Kinds of trouble for which no retry is wanted."""
+        return getattr(self, "_rare", _NOTHING_RARE).failfast
+
+    @failfast.setter
+    def failfast(self, kinds: FailFast) -> None:
+        self.rare.failfast = kinds
+
+    @property
+    def abort_tried(self) -> bool:
+        """True once `eh_abort_handler` was called, or is about to be; a command gets one such chance."""
+        return getattr(self, "_rare", _NOTHING_RARE).abort_tried
 
     def clear_answer(self) -> None:
         """Forget the answer of an earlier try."""

@@ -4,10 +4,11 @@ The fast path is a command that the driver completes before `queuecommand` retur
 lock twice and never leaves the caller's thread. Everything that waits (a full queue, a busy driver, a
 retry, a time-out) leaves that path.
 
-Phases of a command; only this module writes them::
+Phases of a command; only this module and the error handler write them::
 
     NEW ──> ISSUED ──> RETURNED ──> FINISHED
-      └─> QUEUED ─┘ <──────┘ (retry, requeue)
+      └─> QUEUED ─┘│ <──────┘ (retry, requeue)
+                   └─> LOST ──> RETURNED (time-out, then the error handler)
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from midlayer.errors import NodeError
-from midlayer.mid import error_handler
+from midlayer.mid import queue_depth
 from midlayer.mid.command import Buffer, Command, DriverByte, HostByte, Phase, Result
+from midlayer.mid.completion import call_on_finished, falls_short, finish, refuse, with_lun_bits
 from midlayer.mid.disposition import Disposition, decide, may_retry
-from midlayer.mid.host import Host
 from midlayer.mid.host_template import DEVICE_BUSY, TARGET_BUSY
 from midlayer.mid.logical_unit import Gate, LogicalUnit
+from midlayer.standards.sam import Status
 
 if TYPE_CHECKING:
-    from midlayer.mid.clock import Timer
+    from midlayer.mid.host import Host
 
 _log = logging.getLogger("midlayer.dispatch")
 
@@ -98,15 +99,15 @@ def submit(command: Command) -> None:
     device = command.device
     host = device.host
     if len(command.cdb) > host.max_cmd_len:
-        _refuse(command, HostByte.DID_ABORT)
+        refuse(command, HostByte.DID_ABORT)
         return
     if device.lun_in_cdb:
-        command.cdb = _with_lun_bits(command.cdb, device.address.lun)
+        command.cdb = with_lun_bits(command.cdb, device.address.lun)
     with host.lock:
         # The gate is looked at under the lock, so that `fail_queued` misses no command.
         issued = (
             device.gate is _OPEN
-            and not host.waiting
+            and not host.detour
             and host.busy < host.can_queue
             and device.busy < device.queue_depth
         )
@@ -137,7 +138,8 @@ def _admit(command: Command, host: Host) -> bool:
     with host.lock:
         gate = device.gate
         full = host.busy >= host.can_queue or device.busy >= device.queue_depth
-        if gate is _OPEN and not (full or device.queue or host.blocked or device.blocked):
+        held = host.blocked or device.blocked or host.holds(device)
+        if gate is _OPEN and not (full or device.queue or held):
             host.busy += 1
             device.busy += 1
             command.phase = _ISSUED
@@ -146,7 +148,7 @@ def _admit(command: Command, host: Host) -> bool:
             command.phase = _QUEUED
             host.enqueue(command, first=command.at_head)
             return False
-    _refuse(command, HostByte.DID_NO_CONNECT)
+    refuse(command, HostByte.DID_NO_CONNECT)
     return False
 
 
@@ -156,14 +158,13 @@ def done(command: Command) -> None:
     host = device.host
     with host.lock:
         if command.phase is not _ISSUED:
-            host.unexpected_done += 1
-            _log.error("%s: driver %s called done on a command that it does not have", command, host.name)
+            _not_expected(command, host)
             return
         command.phase = _RETURNED
         host.busy -= 1
         device.busy -= 1
-        waiting = host.waiting
-        if waiting:
+        detour = host.detour
+        if detour:
             device.blocked = host.blocked = False
         timer = command.timer
         if timer is not None:
@@ -172,17 +173,34 @@ def done(command: Command) -> None:
     command.duration_s = monotonic() - command.started_s
     if timer is not None:
         timer.cancel()
-    if command.status or command.host_byte:
+    if command.status or command.host_byte or (command.residual and falls_short(command)):
         _settle(command, host)
-        waiting = host.waiting  # it may have gone back to the queue
-    else:  # `_finish`, spelled out
+        detour = host.detour  # it may have gone back to the queue
+    else:  # `finish`, spelled out
         command.phase = _FINISHED
         if command.waiter is not None:
             command.waiter()
         if command.on_finished is not None:
-            _call_on_finished(command, command.on_finished)
-    if waiting:
-        run_queues(host)
+            call_on_finished(command, command.on_finished)
+    if detour:
+        _off_the_fast_path(command, host)
+
+
+def _not_expected(command: Command, host: Host) -> None:
+    if command.phase is Phase.LOST:  # it has lost to its time-out; the error handler knows about it
+        host.late_done += 1
+        _log.info("%s: driver %s called done after the time-out", command, host.name)
+        return
+    host.unexpected_done += 1
+    _log.error("%s: driver %s called done on a command that it does not have", command, host.name)
+
+
+def _off_the_fast_path(command: Command, host: Host) -> None:
+    if host.watched and not (command.status or command.host_byte):
+        queue_depth.note_good(command)
+    if host.error_handler.recoveries:
+        host.error_handler.wake()
+    run_queues(host)
 
 
 def run_queues(host: Host) -> None:
@@ -215,7 +233,7 @@ def fail_queued(device: LogicalUnit) -> None:
     with host.lock:
         commands = host.drain(device)
     for command in commands:
-        _refuse(command, HostByte.DID_NO_CONNECT)
+        refuse(command, HostByte.DID_NO_CONNECT)
 
 
 def _issue(command: Command, host: Host) -> None:
@@ -254,38 +272,7 @@ def _after_issue(command: Command, host: Host, busy: int) -> None:
 def _arm(command: Command, host: Host) -> None:
     with host.lock:
         if command.phase is _ISSUED and command.timer is None:
-            expiry = _Expiry(command)
-            command.timer = expiry.timer = host.clock.call_later(command.timeout_s, expiry)
-
-
-class _Expiry:
-    """The end of a command's time, for one try: a timer that comes late must not end the next try."""
-
-    __slots__ = ("command", "timer")
-
-    def __init__(self, command: Command) -> None:
-        self.command = command
-        self.timer: Timer | None = None
-
-    def __call__(self) -> None:
-        _timed_out(self.command, self)
-
-
-def _timed_out(command: Command, expiry: _Expiry) -> None:
-    device = command.device
-    host = device.host
-    with host.lock:
-        if command.phase is not _ISSUED or command.timer is not expiry.timer:
-            return  # the driver was faster
-        command.phase = _RETURNED
-        host.busy -= 1
-        device.busy -= 1
-        device.blocked = host.blocked = False
-        command.timer = None
-    command.duration_s = host.monotonic() - command.started_s
-    error_handler.times_out(command)
-    _finish(command)
-    run_queues(host)
+            host.error_handler.start_timer(command)
 
 
 def _take_back(command: Command, host: Host, busy: int) -> None:
@@ -300,37 +287,49 @@ def _take_back(command: Command, host: Host, busy: int) -> None:
         host.busy -= 1
         device.busy -= 1
     command.duration_s = 0.0
-    if not _requeue(command, host, whole_host=busy not in (DEVICE_BUSY, TARGET_BUSY)):
+    if not requeue(command, host, whole_host=busy not in (DEVICE_BUSY, TARGET_BUSY)):
         # No answer of a device says why, so a host byte has to.
         closed = device.gate is _CLOSED
-        _refuse(command, HostByte.DID_NO_CONNECT if closed else HostByte.DID_TIME_OUT)
-    run_queues(host)
+        refuse(command, HostByte.DID_NO_CONNECT if closed else HostByte.DID_TIME_OUT)
+    _off_the_fast_path(command, host)
 
 
 def _settle(command: Command, host: Host) -> None:
     """Do what the disposition table says of a command that did not end in GOOD."""
     if command.error is not None:  # another try would end the same way
-        _finish(command)
+        finish(command)
         return
     disposition = decide(command)
     if disposition is Disposition.ADD_TO_MLQUEUE:
-        if _requeue(command, host, whole_host=False):
+        if command.status == Status.TASK_SET_FULL and not command.host_byte:
+            queue_depth.note_task_set_full(command.device)
+        if requeue(command, host, whole_host=False):
             return
     elif disposition is Disposition.NEEDS_RETRY and may_retry(command):
         command.retries += 1
-        if _requeue(command, host, whole_host=False, wait=False):
+        if requeue(command, host, whole_host=False, wait=False):
             return
-    elif disposition is Disposition.FAILED:
-        error_handler.fails(command)
-    _finish(command)
+    elif disposition is Disposition.FAILED and host.error_handler.fails(command):
+        return
+    finish(command)
 
 
-def _requeue(command: Command, host: Host, *, whole_host: bool, wait: bool = True) -> bool:
-    """Put a command back at the head of its queue; False if its whole life is over, or its device gone."""
+def requeue(
+    command: Command, host: Host, *, whole_host: bool = False, wait: bool = True, recovered: bool = False
+) -> bool:
+    """Put a command back at the head of its queue; False if its whole life is over, or its device gone.
+
+    Args:
+        command: A command that the driver no longer has.
+        host: Of the command.
+        whole_host: True to leave the host alone for a while, not only the device.
+        wait: False to have it sent again as soon as there is room.
+        recovered: True for a command that the error handler got back, however long that took.
+    """
     if command.deadline_s is None:
         tries = command.allowed + 1 if command.allowed >= 0 else math.inf
         command.deadline_s = command.started_s + tries * command.timeout_s
-    if host.monotonic() >= command.deadline_s:
+    if not recovered and host.monotonic() >= command.deadline_s:
         return False
     device = command.device
     with host.lock:
@@ -346,7 +345,8 @@ def _requeue(command: Command, host: Host, *, whole_host: bool, wait: bool = Tru
             device.blocked = True
         idle = (host.busy if whole_host else device.busy) == 0
     if idle:
-        host.clock.call_later(IDLE_RETRY_S, partial(_unblock, device, host))
+        delay_s = IDLE_RETRY_S * max(1, host.max_host_blocked) if whole_host else IDLE_RETRY_S
+        host.clock.call_later(delay_s, partial(_unblock, device, host))
     return True
 
 
@@ -356,41 +356,9 @@ def _unblock(device: LogicalUnit, host: Host) -> None:
     run_queues(host)
 
 
-def _finish(command: Command) -> None:
-    # The order matters: whoever waits sets `waiter` first and then looks at `phase`.
-    command.phase = _FINISHED
-    waiter = command.waiter
-    if waiter is not None:
-        waiter()
-    on_finished = command.on_finished
-    if on_finished is not None:
-        _call_on_finished(command, on_finished)
-
-
-def _call_on_finished(command: Command, on_finished: Callable[[Command], None]) -> None:
-    """Call back; what it raises must not reach the driver, nor keep the queue from running."""
-    try:
-        on_finished(command)
-    except Exception:
-        _log.exception("%s: on_finished raised", command)
-
-
 def _wait(command: Command) -> None:
     lock = threading.Lock()
     lock.acquire()
     command.waiter = lock.release
     if command.phase is not _FINISHED:
         lock.acquire()
-
-
-def _refuse(command: Command, host_byte: HostByte) -> None:
-    """End a command that does not reach the driver, or not again."""
-    command.clear_answer()
-    command.host_byte = host_byte
-    command.residual = command.requested_bytes
-    command.duration_s = 0.0
-    _finish(command)
-
-
-def _with_lun_bits(cdb: bytes, lun: int) -> bytes:
-    return bytes((cdb[0], (cdb[1] & 0x1F) | (lun << 5 & 0xE0))) + cdb[2:]

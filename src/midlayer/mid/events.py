@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from midlayer.mid.host import Host
     from midlayer.mid.logical_unit import LogicalUnit
+    from midlayer.mid.recovery_step import RecoveryStep
 
 
 class UpperDriver:
@@ -35,6 +36,13 @@ class UpperDriver:
 
     def changed(self, device: LogicalUnit, changes: dict[str, str], *, by_resync: bool = False) -> None:
         """Something about an attached device changed: its state, or a device node (``{"sg": "sg3"}``)."""
+
+    def recovery(self, host: Host, step: RecoveryStep) -> None:
+        """The error handler did something.
+
+        Unlike the others this comes from any thread, at any time, also while a scan holds the scan mutex.
+        So do the calls of `changed` that follow from it: a device that goes offline, a unit attention.
+        """
 
     def scan_begins(self, host: Host) -> None:
         """Many changes of one host may follow; a driver may gather them until `scan_ends`."""

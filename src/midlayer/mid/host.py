@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from enum import Enum
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from midlayer.errors import DeviceGone, StateError
+from midlayer.mid.dispatch import run_queues
+from midlayer.mid.error_handler import ErrorHandler
+from midlayer.mid.host_state import ALLOWED_TO, HostState
 from midlayer.mid.logical_unit import Gate
 
 if TYPE_CHECKING:
@@ -20,32 +22,11 @@ if TYPE_CHECKING:
     from midlayer.mid.target import Target
 
 
-class HostState(Enum):
-    """State of a host; values are what sysfs ``state`` shows."""
+__all__ = ["ALLOWED_TO", "Host", "HostState"]
 
-    CREATED = "created"
-    RUNNING = "running"
-    CANCEL = "cancel"
-    DEL = "deleted"
-    RECOVERY = "recovery"
-    CANCEL_RECOVERY = "cancel/recovery"
-    DEL_RECOVERY = "deleted/recovery"
-
-
-_S = HostState
-
-ALLOWED_TO: dict[HostState, frozenset[HostState]] = {
-    _S.CREATED: frozenset({_S.RUNNING, _S.CANCEL}),
-    _S.RUNNING: frozenset({_S.RECOVERY, _S.CANCEL}),
-    _S.RECOVERY: frozenset({_S.RUNNING, _S.CANCEL_RECOVERY}),
-    _S.CANCEL: frozenset({_S.DEL, _S.CANCEL_RECOVERY}),
-    _S.CANCEL_RECOVERY: frozenset({_S.CANCEL, _S.DEL_RECOVERY}),
-    _S.DEL_RECOVERY: frozenset({_S.DEL}),
-    _S.DEL: frozenset(),
-}
-"""For each state, those that it may change to."""
-
-_REMOVAL_BEGUN = frozenset({_S.CANCEL, _S.CANCEL_RECOVERY, _S.DEL, _S.DEL_RECOVERY})
+_REMOVAL_BEGUN = frozenset(
+    {HostState.CANCEL, HostState.CANCEL_RECOVERY, HostState.DEL, HostState.DEL_RECOVERY}
+)
 
 
 class Host:
@@ -64,14 +45,26 @@ class Host:
         scan_mutex: Held while devices of the host are looked for, added or removed.
         lock: Guards the counters and queues; held for moments, never while a driver is called.
         unexpected_done: Times that the driver called `done` on a command that it did not have.
+        late_done: Times that `done` came while the error handler saw to the command.
+        eh_deadline, eh_scope: Copies of the template's members, which may change at any time.
+        async_scan: True while an asynchronous scan has not announced what it found.
+        self_blocked: True from `block_requests` to `unblock_requests`.
+        released: True once the driver's `release` was called.
+        error_handler: What recovers the host's commands.
+        held: Reasons not to send the driver new commands: a recovery, a reset, `block_requests`.
+        watched: Reasons to look at commands that end in GOOD: a queue depth to ramp up, a flag to clear.
+        detour: Commands that wait, and all of `held` and `watched`, those of targets and devices
+            included; while it is 0, a command takes the fast path.
     """
 
     __slots__ = (  # the fast path reads a dozen of them for each command
-        "__weakref__", "_queues", "_references", "blocked", "busy", "can_queue", "clock", "cmd_per_lun",
-        "emulated", "host_no", "hostdata", "lock", "max_channel", "max_cmd_len", "max_id", "max_lun",
-        "max_sectors", "monotonic", "name", "no_scsi2_lun_in_cdb", "proc_name", "queuecommand", "runners",
-        "scan_mutex", "session", "sg_tablesize", "state", "subsystem", "targets", "template", "this_id",
-        "unexpected_done", "unique_id", "upper", "waiting",
+        "__weakref__", "_queues", "_references", "async_scan", "blocked", "busy", "can_queue", "clock",
+        "cmd_per_lun", "detour", "eh_deadline", "eh_scope", "emulated", "error_handler", "held", "host_no",
+        "hostdata", "late_done", "lock", "max_channel", "max_cmd_len", "max_host_blocked", "max_id",
+        "max_lun", "max_sectors", "monotonic", "name", "no_scsi2_lun_in_cdb", "proc_name", "queuecommand",
+        "released", "runners", "scan_mutex", "self_blocked", "session", "sg_tablesize", "state",
+        "subsystem", "targets", "template", "this_id", "unexpected_done", "unique_id", "upper", "waiting",
+        "watched",
     )  # fmt: skip
 
     def __init__(self, subsystem: Subsystem, template: HostTemplate, host_no: int) -> None:
@@ -91,6 +84,9 @@ class Host:
         self.max_lun = template.max_lun
         self.emulated = template.emulated
         self.no_scsi2_lun_in_cdb = template.no_scsi2_lun_in_cdb
+        self.max_host_blocked = template.max_host_blocked
+        self.eh_deadline: float = template.eh_deadline
+        self.eh_scope = template.eh_scope
         self.unique_id = 0
         self.hostdata: Any = None
         self.session = ""
@@ -104,11 +100,13 @@ class Host:
         self.upper: list[UpperDriver] = []
         self.busy = 0
         self.blocked = False
-        self.waiting = 0
+        self.waiting = self.held = self.watched = self.detour = 0
         self.runners: set[int] = set()
-        self.unexpected_done = 0
+        self.unexpected_done = self.late_done = 0
+        self.async_scan = self.released = self.self_blocked = False
         self._queues: deque[LogicalUnit] = deque()  # devices whose queue is not empty, next one first
         self._references = 1
+        self.error_handler = ErrorHandler(self)
 
     def __repr__(self) -> str:
         return f"<Host {self.host_no} {self.name} {self.state.value}>"
@@ -141,6 +139,14 @@ class Host:
             raise StateError(f"host {self.host_no}: no way from state {self.state.value} to {state.value}")
         self.state = state
 
+    def advance(self, table: Mapping[HostState, HostState]) -> bool:
+        """Change to the state that a table has for the present one; False if it has none."""
+        with self.lock:
+            following = table.get(self.state)
+            if following is not None:
+                self.set_state(following)
+        return following is not None
+
     def get(self) -> Host:
         """Take a reference.
 
@@ -168,7 +174,28 @@ class Host:
         if freed:
             self.subsystem.host_freed(self)
 
+    def run_queues(self) -> None:
+        """Issue queued commands as long as there is room."""
+        run_queues(self)
+
     # What follows is the queue of the host. The caller holds `lock`.
+
+    def hold_back(self, what: Host | Target | LogicalUnit, by: int = 1) -> None:
+        """Send the driver nothing new for the host, a target or a device; -1 takes one hold back.
+
+        The caller holds `lock`.
+        """
+        what.held += by
+        self.detour += by
+
+    def watch(self, by: int = 1) -> None:
+        """Look at commands that end in GOOD; -1 takes one reason back. The caller holds `lock`."""
+        self.watched += by
+        self.detour += by
+
+    def holds(self, device: LogicalUnit) -> bool:
+        """Return whether new commands for `device` have to wait. The caller holds `lock`."""
+        return bool(self.held or device.held or device.target.held)
 
     def enqueue(self, command: Command, *, first: bool = False) -> None:
         """Keep a command until there is room. The caller holds `lock`."""
@@ -180,22 +207,25 @@ class Host:
         else:
             device.queue.append(command)
         self.waiting += 1
+        self.detour += 1
 
     def next_ready(self) -> Command | None:
         """Take a command that may be issued now, devices in turn, and count it as busy.
 
         The caller holds `lock`.
         """
-        if self.blocked or self.busy >= self.can_queue:
+        if self.blocked or self.held or self.busy >= self.can_queue:
             return None
         for device in self._rotated():
-            if device.blocked or device.gate is not Gate.OPEN or device.busy >= device.queue_depth:
+            full = device.busy >= device.queue_depth
+            if full or device.blocked or device.gate is not Gate.OPEN or self.holds(device):
                 self._queues.append(device)
                 continue
             command = device.queue.popleft()
             if device.queue:
                 self._queues.append(device)
             self.waiting -= 1
+            self.detour -= 1
             self.busy += 1
             device.busy += 1
             return command
@@ -208,7 +238,20 @@ class Host:
             device.queue.clear()
             self._queues.remove(device)
             self.waiting -= len(commands)
+            self.detour -= len(commands)
         return commands
+
+    def withdraw(self, command: Command) -> bool:
+        """Take one command out of its queue; False if it does not wait. The caller holds `lock`."""
+        queue = command.device.queue
+        if command not in queue:
+            return False
+        queue.remove(command)
+        if not queue:
+            self._queues.remove(command.device)
+        self.waiting -= 1
+        self.detour -= 1
+        return True
 
     def _rotated(self) -> Iterator[LogicalUnit]:
         for _ in range(len(self._queues)):

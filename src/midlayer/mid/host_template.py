@@ -29,10 +29,13 @@ import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
+from midlayer.mid.recovery_callbacks import RecoveryCallbacks
+
 if TYPE_CHECKING:
     from midlayer.mid.command import Command
     from midlayer.mid.host import Host
     from midlayer.mid.logical_unit import LogicalUnit
+    from midlayer.mid.subsystem import Subsystem
     from midlayer.mid.target import Target
 
 DEVICE_BUSY = 0x1056
@@ -45,8 +48,11 @@ HOST_BUSY = 0x1055
 """Return value of `queuecommand`: the host has no room. Any other non-zero value means the same."""
 
 
-class HostTemplate:
-    """Base of all lower-level drivers. Members are copied into each `Host` when it is allocated."""
+class HostTemplate(RecoveryCallbacks):
+    """Base of all lower-level drivers. Members are copied into each `Host` when it is allocated.
+
+    The callbacks of the error handler are in `RecoveryCallbacks`.
+    """
 
     name: ClassVar[str] = ""
     """REQUIRED. Up to 80 characters, spaces allowed."""
@@ -176,6 +182,65 @@ class HostTemplate:
 
         Status: OPTIONAL. Context: a scan or a removal. May block: yes. Locks held: the scan mutex.
         """
+
+    def detect(self, subsystem: Subsystem) -> int:
+        """Find the hosts of this driver and `register` each (passive initialization model).
+
+        Status: REQUIRED for `midlayer.mid.passive.init_driver`, else not called.
+        Context: whoever initializes the driver. May block: yes. Locks held: none.
+        Returns: the number of hosts found; 0 if the driver is not wanted.
+        """
+        return 0
+
+    def scan_start(self, host: Host) -> None:
+        """Begin to find devices in the driver's own way, if there is a `scan_finished`.
+
+        Status: OPTIONAL. Context: a scan of the whole host. May block: yes. Locks held: none.
+        """
+
+    def scan_finished(self, host: Host, elapsed_s: float) -> bool:
+        """Say whether the devices of a host are found; asked every 10 ms.
+
+        Status: OPTIONAL. A driver that has it finds devices itself: the mid level probes no address when
+            the host as a whole is scanned for the first time.
+        Context: a scan of the whole host. May block: no. Locks held: none.
+        Returns: True at the end; `elapsed_s` says how long the scan has lasted.
+        """
+        return True
+
+    def change_queue_depth(self, device: LogicalUnit, depth: int) -> int:
+        """Let a person change a device's queue depth (rule QD-5).
+
+        Status: OPTIONAL; without it the depth can not be changed from outside.
+        Context: any thread. May block: yes. Locks held: none.
+        Returns: the depth that is in force then, as `midlayer.mid.queue_depth.change_queue_depth`
+            returns it; or a negative errno.
+        """
+        return -errno.EINVAL
+
+    def bios_param(self, device: LogicalUnit, capacity_blocks: int) -> tuple[int, int, int] | None:
+        """Say which geometry a PC's BIOS gives a disk.
+
+        Status: OPTIONAL. Context: any thread. May block: yes. Locks held: none.
+        Returns: heads, sectors and cylinders; None to have the mid level guess from the partition table.
+        """
+        return None
+
+    def ioctl(self, device: LogicalUnit, command: int, argument: int) -> int:
+        """Answer an ioctl that nobody above knows.
+
+        Status: OPTIONAL. Context: any thread. May block: yes. Locks held: none.
+        Returns: 0 or more; or a negative errno. The default is -EINVAL.
+        """
+        return -errno.EINVAL
+
+    def host_reset(self, host: Host, kind: str) -> int:
+        """Reset a host because a person wants it.
+
+        Status: OPTIONAL. Context: any thread. May block: yes. Locks held: none.
+        Returns: 0, or a negative errno; `kind` is ``adapter`` or ``firmware``. The default is -EOPNOTSUPP.
+        """
+        return -errno.EOPNOTSUPP
 
     def release(self, host: Host) -> None:
         """Let go of what belongs to a host; its last reference is gone.

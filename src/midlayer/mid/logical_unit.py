@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,28 @@ if TYPE_CHECKING:
 SCSI_UNKNOWN = 0
 SCSI_2 = 3
 SCSI_3 = 4
+
+
+EH_TIMEOUT_S = 10.0
+
+
+class QueueDepthHistory:
+    """When a device said TASK SET FULL, and how its queue depth grew again (rules QD-2 to QD-4).
+
+    Attributes:
+        full_s: Time of the last TASK SET FULL that counted.
+        full_depth: Queue depth that it was for.
+        full_count: How many in a row were for this depth.
+        ramp_up_s: Time of the last step upward.
+        watched: True while the depth is to grow back.
+    """
+
+    __slots__ = ("full_count", "full_depth", "full_s", "ramp_up_s", "watched")
+
+    def __init__(self) -> None:
+        self.full_s = self.ramp_up_s = -math.inf
+        self.full_depth = self.full_count = 0
+        self.watched = False
 
 
 class DeviceState(Enum):
@@ -84,6 +107,9 @@ GATES: dict[DeviceState, Gate] = {
 }
 
 
+_NOT_ONLINE = frozenset({_S.OFFLINE, _S.TRANSPORT_OFFLINE, _S.DELETED})
+
+
 class LogicalUnit:
     """One logical unit of a target. The mid level makes it, and owns it until its last reference is gone.
 
@@ -96,6 +122,13 @@ class LogicalUnit:
         scsi_level: The kernel's numbering: 0 unknown, 3 SCSI-2, 4 and above SPC and later.
         queue_depth: Most commands that the driver gets at once.
         busy: Commands that the driver has now.
+        held: Reasons not to send the driver new commands.
+        tagged: True if more than one command at a time is meant to be in the device.
+        allow_restart: True to have the error handler start a unit that says that it needs START UNIT.
+        eh_timeout_s: Seconds for each command that the error handler sends.
+        was_reset: True after a reset that the mid level made or was told of.
+        expecting_cc_ua: True from then on until the unit attention for it came, which means another try.
+        medium_changed: True once a removable medium was changed; whoever looks sets it back.
         hostdata: For the driver.
         names: Device nodes by upper-level driver, such as ``{"sg": "sg3", "sd": "sda"}``.
         session: What tells this session of the device from another at the same address, where the
@@ -106,38 +139,52 @@ class LogicalUnit:
         "__weakref__",
         "_references",
         "address",
+        "allow_restart",
         "blocked",
         "busy",
+        "eh_timeout_s",
+        "expecting_cc_ua",
         "flags",
         "gate",
+        "held",
         "host",
         "hostdata",
         "inquiry_data",
         "lun_in_cdb",
         "max_queue_depth",
+        "medium_changed",
         "names",
         "queue",
         "queue_depth",
+        "queue_depth_history",
         "scsi_level",
         "session",
         "standard_inquiry",
         "state",
+        "tagged",
         "target",
         "type",
         "upper",
         "vpd_pages",
+        "was_reset",
     )
 
     def __init__(self, target: Target, lun: int) -> None:
         host = target.host
         self.host: Host = host
         self.target = target
-        self.address = Address(host.host_no, target.channel, target.id, lun)
+        self.address: Address = Address(host.host_no, target.channel, target.id, lun)
         self.state = DeviceState.CREATED
         self.gate = Gate.OPEN
         self.queue_depth = self.max_queue_depth = host.cmd_per_lun or 1
-        self.busy = 0
+        self.busy = self.held = 0
         self.blocked = False
+        self.allow_restart = False
+        self.expecting_cc_ua = self.was_reset = False
+        self.medium_changed = False
+        self.eh_timeout_s = EH_TIMEOUT_S
+        self.tagged = False
+        self.queue_depth_history = QueueDepthHistory()
         self.queue: deque[Command] = deque()
         self.take_level(target.scsi_level)
         self.flags = 0
@@ -183,6 +230,11 @@ class LogicalUnit:
     def accessible(self) -> bool:
         """True for qualifier 000b: upper-level drivers other than sg bind only to such a device."""
         return self.peripheral_qualifier == PeripheralQualifier.CONNECTED
+
+    @property
+    def online(self) -> bool:
+        """False once the device was taken offline, or is removed."""
+        return self.state not in _NOT_ONLINE
 
     @property
     def references(self) -> int:

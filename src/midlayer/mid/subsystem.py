@@ -8,49 +8,62 @@ from __future__ import annotations
 
 import errno
 import logging
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from midlayer.address import Address
-from midlayer.errors import DeviceExists, InvalidRequest, NoSuchDevice, NoSuchHost, StateError
-from midlayer.mid import scan
-from midlayer.mid.clock import Clock, SystemClock
+from midlayer.errors import DeviceExists, InvalidRequest, StateError
+from midlayer.mid import queue_depth, scan, unit_attention
+from midlayer.mid.async_scan import AsyncScans
+from midlayer.mid.callbacks import ask, call
+from midlayer.mid.clock import Clock
 from midlayer.mid.dispatch import fail_queued, run_queues
 from midlayer.mid.events import UpperDriver
 from midlayer.mid.host import Host, HostState
 from midlayer.mid.host_template import HostTemplate
 from midlayer.mid.logical_unit import SCSI_3, DeviceState, Gate, LogicalUnit
-from midlayer.mid.quirks import Quirk, QuirkTable
+from midlayer.mid.queue_depth import MAX_QUEUE_DEPTH
+from midlayer.mid.quirks import Quirk
+from midlayer.mid.recovery_callbacks import provides
+from midlayer.mid.registry import Registry
 from midlayer.mid.target import Target
+
+__all__ = ["MAX_QUEUE_DEPTH", "SCAN_TYPES", "Subsystem"]
 
 _log = logging.getLogger("midlayer.subsystem")
 
-MAX_QUEUE_DEPTH = 4096
+SCAN_TYPES = ("sync", "async", "manual", "none")
 
 _REMOVAL = {HostState.RUNNING: HostState.CANCEL, HostState.RECOVERY: HostState.CANCEL_RECOVERY}
+_SCANNABLE = frozenset(_REMOVAL)
 _REMOVED = {HostState.CANCEL: HostState.DEL, HostState.CANCEL_RECOVERY: HostState.DEL_RECOVERY}
 
 
-class Subsystem:
+class Subsystem(Registry):
     """Hosts, targets and logical units, and who is told of them.
 
     Args:
         clock: Where time comes from; the machine's clock unless a test says otherwise.
         first_host_no: Lowest number for hosts whose driver does not ask for a number.
+        scan_type: ``sync``, ``async``, ``manual`` or ``none``, as the kernel's ``scsi_mod.scan``: what
+            `scan_new_host` does, and whether a person may scan at all.
 
     Attributes:
         quirks: Devices that need care at scan time.
+        async_scans: Scans that run beside others, and their order.
+
+    Raises:
+        InvalidRequest: If there is no such `scan_type`.
     """
 
-    def __init__(self, *, clock: Clock | None = None, first_host_no: int = 0) -> None:
-        self.clock: Clock = clock or SystemClock()
-        self.first_host_no = first_host_no
-        self.quirks = QuirkTable()
-        self._lock = threading.Lock()
-        self._hosts: dict[int, Host] = {}  # added hosts
-        self._numbers: dict[int, Host] = {}  # all hosts that are not freed; of several, the last one
-        self._upper: list[UpperDriver] = []
+    def __init__(
+        self, *, clock: Clock | None = None, first_host_no: int = 0, scan_type: str = "sync"
+    ) -> None:
+        super().__init__(clock=clock, first_host_no=first_host_no)
+        if scan_type not in SCAN_TYPES:
+            raise InvalidRequest(f"scan type {scan_type!r}: there are {', '.join(SCAN_TYPES)}")
+        self.scan_type = scan_type
+        self.async_scans = AsyncScans(self)
 
     # Upper-level drivers
 
@@ -63,49 +76,9 @@ class Subsystem:
                 if driver in host.upper or host.state is HostState.DEL:
                     continue  # it was added, or removed, just now
                 host.upper.append(driver)
-                self._call(driver.host_added, host)
-                for device in host.devices():
+                call(driver.host_added, host)
+                for device in host.devices() if not host.async_scan else ():
                     self._attach_to(driver, device, by_resync=False)
-
-    def upper_drivers(self) -> tuple[UpperDriver, ...]:
-        """Return the upper-level drivers, in the order of registration."""
-        return tuple(self._upper)
-
-    # Looking things up
-
-    def hosts(self) -> list[Host]:
-        """Return the hosts, in order of number."""
-        with self._lock:
-            return [self._hosts[number] for number in sorted(self._hosts)]
-
-    def host(self, host_no: int) -> Host:
-        """Return a host by its number.
-
-        Raises:
-            NoSuchHost: If there is none.
-        """
-        with self._lock:
-            host = self._hosts.get(host_no)
-        if host is None:
-            raise NoSuchHost(f"host {host_no}: there is no such host")
-        return host
-
-    def devices(self) -> list[LogicalUnit]:
-        """Return all devices, in order of address."""
-        return [device for host in self.hosts() for device in host.devices()]
-
-    def device(self, address: Address) -> LogicalUnit:
-        """Return the device at an address.
-
-        Raises:
-            NoSuchDevice: If nothing is attached there.
-        """
-        host = self._hosts.get(address.host)
-        target = host.targets.get((address.channel, address.target)) if host else None
-        device = target.logical_units.get(address.lun) if target else None
-        if device is None:
-            raise NoSuchDevice(f"{address}: no device is attached at this address")
-        return device
 
     # Hosts
 
@@ -150,7 +123,31 @@ class Subsystem:
                 host.upper = list(self._upper)
                 self._hosts[host.host_no] = host
             for driver in tuple(host.upper):
-                self._call(driver.host_added, host, by_resync=by_resync)
+                call(driver.host_added, host, by_resync=by_resync)
+
+    def scan_new_host(self, host: Host) -> None:
+        """Look for the devices of a host that was just added, in the way that `scan_type` says.
+
+        A driver with `scan_finished` finds them itself. With ``async`` this returns at once, and the
+        devices come later (rule SC-29).
+        """
+        if self.scan_type in ("manual", "none"):
+            return
+        if self.scan_type == "async":
+            self.async_scans.begin(host)
+        elif provides(host.template, "scan_finished"):
+            self.async_scans.begin(host)
+            self.async_scans.wait()
+        else:
+            self.scan_host(host)
+
+    def announce(self, host: Host) -> None:
+        """Attach the devices that an asynchronous scan has found; called in the order of the hosts."""
+        with host.scan_mutex, self.batch(host):
+            host.async_scan = False
+            for device in host.devices():
+                for driver in tuple(host.upper):
+                    self._attach_to(driver, device, by_resync=False)
 
     def scan_host(
         self, host: Host, channel: int | None = None, target: int | None = None, lun: int | None = None
@@ -169,7 +166,7 @@ class Subsystem:
         with host.scan_mutex, self.batch(host):
             for each_channel in channels:
                 for each_id in ids:
-                    if host.state is not HostState.RUNNING:
+                    if host.state not in _SCANNABLE:
                         return
                     if each_id == host.this_id:  # SC-20
                         continue
@@ -180,24 +177,25 @@ class Subsystem:
     def remove_host(self, host: Host, *, by_resync: bool = False) -> None:
         """Remove a host and its devices; the caller still has its reference to put."""
         with host.scan_mutex:
-            if host.state not in _REMOVAL:
+            if not host.advance(_REMOVAL):
                 return  # not added, or somebody removes it already
             with self.batch(host):
-                host.set_state(_REMOVAL[host.state])
                 for device in host.devices():
                     self.remove_device(device, by_resync=by_resync)
-                host.set_state(_REMOVED[host.state])
+                host.advance(_REMOVED)
                 with self._lock:
                     del self._hosts[host.host_no]
                 for driver in reversed(host.upper):
-                    self._call(driver.host_removed, host, by_resync=by_resync)
+                    call(driver.host_removed, host, by_resync=by_resync)
 
     def host_freed(self, host: Host) -> None:
         """The last reference of a host is gone; called by `Host.put`."""
         with self._lock:
             if self._numbers.get(host.host_no) is host:
                 del self._numbers[host.host_no]
-        self._call(host.template.release, host)
+        if not host.released:
+            host.released = True
+            call(host.template.release, host)
         host.hostdata = None
 
     # Devices
@@ -258,7 +256,7 @@ class Subsystem:
             device.set_state(DeviceState.DELETED if blocked else DeviceState.CANCEL)
             fail_queued(device)
             for driver in reversed(device.upper):
-                self._call(driver.detach, device, by_resync=by_resync)
+                call(driver.detach, device, by_resync=by_resync)
             self._discard(device)
 
     def set_device_state(self, device: LogicalUnit, state: DeviceState) -> None:
@@ -279,32 +277,23 @@ class Subsystem:
             if device.state is not before:
                 self.report_change(device, {"state": state.value})
 
-    def report_change(self, device: LogicalUnit, changes: dict[str, str], *, by_resync: bool = False) -> None:
-        """Tell upper-level drivers what changed about a device."""
-        for driver in list(device.upper):
-            self._call(driver.changed, device, changes, by_resync=by_resync)
-
     def adjust_queue_depth(self, device: LogicalUnit, depth: int) -> int:
         """Set how many commands the driver gets at once for a device; 0 or less leaves it as it is.
 
         Returns:
             The depth that is now in force, at most the host's can_queue (rule QD-1).
         """
-        if depth > 0:
-            with device.host.lock:
-                device.queue_depth = min(depth, device.host.can_queue, MAX_QUEUE_DEPTH)
-            run_queues(device.host)
-        return device.queue_depth
+        return queue_depth.change_queue_depth(device, depth)
 
     # For the scan
 
     def allocate_device(self, target: Target, lun: int) -> LogicalUnit | None:
         """Make a device that is not yet visible; None if the driver does not want one (rule SC-2)."""
-        if target.host.state is not HostState.RUNNING:
+        if target.host.state not in _SCANNABLE:
             return None  # removed by a callback of the scan itself
         device = LogicalUnit(target, lun)
         target.host.hold()
-        refusal = self._ask(target.host.template.slave_alloc, device)
+        refusal = ask(target.host.template.slave_alloc, device)
         if refusal:
             if refusal not in (errno.ENXIO, -errno.ENXIO):
                 _log.warning("%s: slave_alloc refused the device with %d", device.address, refusal)
@@ -319,7 +308,7 @@ class Subsystem:
         Returns:
             False if the driver refused it; it is gone then (rule SC-13).
         """
-        if self._ask(device.host.template.slave_configure, device):
+        if ask(device.host.template.slave_configure, device):
             self.drop_device(device)
             return False
         if probed and device.scsi_level >= SCSI_3 and not Quirk(device.flags) & Quirk.SKIP_VPD_PAGES:
@@ -329,31 +318,21 @@ class Subsystem:
             device.set_state(DeviceState.RUNNING)
         with device.host.lock:
             device.target.logical_units[device.address.lun] = device
-        for driver in tuple(device.host.upper):
-            self._attach_to(driver, device, by_resync=by_resync)
+        if not device.host.async_scan:
+            for driver in tuple(device.host.upper):
+                self._attach_to(driver, device, by_resync=by_resync)
         return True
 
     def drop_device(self, device: LogicalUnit) -> None:
         """Forget a device that upper-level drivers never saw."""
         self._discard(device)
 
-    @contextmanager
-    def batch(self, host: Host) -> Iterator[None]:
-        """Let upper-level drivers gather what happens inside."""
-        drivers = tuple(host.upper)
-        for driver in drivers:
-            self._call(driver.scan_begins, host)
-        try:
-            yield
-        finally:
-            for driver in drivers:
-                self._call(driver.scan_ends, host)
-
     # Inside
 
     def _discard(self, device: LogicalUnit) -> None:
         device.set_state(DeviceState.DELETED)
-        self._call(device.host.template.slave_destroy, device)
+        queue_depth.forget(device)
+        call(device.host.template.slave_destroy, device)
         target = device.target
         with device.host.lock:
             if target.logical_units.get(device.address.lun) is device:
@@ -367,7 +346,7 @@ class Subsystem:
         target = host.targets.get((channel, target_id))
         if target is None:
             target = Target(host, channel, target_id)
-            if self._ask(host.template.target_alloc, target):
+            if ask(host.template.target_alloc, target):
                 yield None
                 return
             with host.lock:
@@ -386,7 +365,8 @@ class Subsystem:
             if not unused or target.host.targets.get(key) is not target:
                 return
             del target.host.targets[key]
-        self._call(target.host.template.target_destroy, target)
+        unit_attention.luns_were_read(target)
+        call(target.host.template.target_destroy, target)
 
     def _attach_to(self, driver: UpperDriver, device: LogicalUnit, *, by_resync: bool) -> None:
         try:
@@ -397,18 +377,3 @@ class Subsystem:
             _log.exception("%s: upper driver %s raised in attach", device.address, type(driver).__name__)
             if driver in device.upper:  # it is not bound, and will not be told to let go
                 device.upper.remove(driver)
-
-    def _ask(self, callback: Callable[..., int], subject: object) -> int:
-        """Call a driver's callback that answers 0 or an errno; what it raises counts as an error."""
-        try:
-            return callback(subject)
-        except Exception:
-            _log.exception("%r: %s raised", subject, getattr(callback, "__qualname__", callback))
-            return errno.EIO
-
-    def _call(self, callback: Callable[..., object], *args: object, **options: object) -> None:
-        """Call somebody else's code; what it raises is logged, and stops nobody else."""
-        try:
-            callback(*args, **options)
-        except Exception:
-            _log.exception("%s raised", getattr(callback, "__qualname__", callback))

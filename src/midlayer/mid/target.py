@@ -21,11 +21,16 @@ class Target:
         no_report_luns: True to scan LUN by LUN.
         scsi_level: Level of the device that was probed last.
         scans: Scans that are under way; the target stays as long as there is one.
+        held: Reasons not to send the driver new commands for any of its devices.
+        expecting_lun_change: True from a report that the LUNs changed until REPORT LUNS ends well; more
+            such reports from other devices of the target only mean another try.
         hostdata: For the driver.
     """
 
     __slots__ = (
         "channel",
+        "expecting_lun_change",
+        "held",
         "host",
         "hostdata",
         "id",
@@ -45,6 +50,8 @@ class Target:
         self.no_report_luns = False
         self.scsi_level = 0
         self.scans = 0
+        self.held = 0
+        self.expecting_lun_change = False
         self.hostdata: Any = None
 
     def __repr__(self) -> str:

@@ -7,6 +7,8 @@ import itertools
 import threading
 from collections.abc import Callable
 
+from midlayer.mid.clock import Worker
+
 
 class FakeTimer:
     """A call that waits for its time on a `FakeClock`."""
@@ -64,6 +66,10 @@ class FakeClock:
             timer = FakeTimer(self, self._now_s + max(delay_s, 0.0), call)
             heapq.heappush(self._timers, (timer.due_s, next(self._order), timer))
         return timer
+
+    def worker(self, name: str) -> Worker:
+        """Return somebody who works at once, in the thread that posts."""
+        return Worker(lambda work: work())
 
     def pending(self) -> list[float]:
         """Return in how many seconds each waiting timer is due, soonest first."""

@@ -6,6 +6,7 @@
     disk = driver.unit(0, 0, 0)
     disk.on(0x00, Answer(status=0x08), Answer())          # TEST UNIT READY: BUSY once, then GOOD
     disk.on(0x28, Answer(later=True))                     # READ(10): when the test says so
+    driver.handle("device_reset", FAILED, SUCCESS)        # fails once; without this there is no handler
     host = driver.start(Subsystem(clock=FakeClock()))     # allocate, add and scan a host
     ...
     driver.pending[0].complete()
@@ -26,6 +27,7 @@ from midlayer.mid.command import Command, HostByte
 from midlayer.mid.host import Host
 from midlayer.mid.host_template import HostTemplate
 from midlayer.mid.logical_unit import LogicalUnit
+from midlayer.mid.recovery_callbacks import SUCCESS
 from midlayer.mid.subsystem import Subsystem
 from midlayer.mid.target import Target
 from midlayer.standards.sense import SenseKey, fixed_sense
@@ -156,6 +158,27 @@ class ScriptedDriver(HostTemplate):
             inquiry if inquiry is not None else inquiry_data()
         )
         return unit
+
+    def handle(self, name: str, *outcomes: object) -> None:
+        """Give the driver a callback of the error handler that it does not have without.
+
+        Args:
+            name: Such as ``abort``, ``device_reset``, ``host_reset``: the middle of ``eh_…_handler``, or
+                the whole name of a callback that takes a command.
+            outcomes: What it gives, in this order, and the last for ever after: a value, an exception to be
+                raised, or a function of the command. Without any: SUCCESS.
+        """
+        full = name if name.startswith("eh_") else f"eh_{name}_handler"
+        left = deque(outcomes or (SUCCESS,))
+
+        def callback(command: Command) -> object:
+            self._called(full, command, str(command.device.address))
+            outcome = left.popleft() if len(left) > 1 else left[0]
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome(command) if callable(outcome) else outcome
+
+        setattr(self, full, callback)
 
     def start(self, subsystem: Subsystem, *, scan: bool = True) -> Host:
         """Allocate a host, add it and scan it."""

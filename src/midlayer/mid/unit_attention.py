@@ -1,0 +1,60 @@
+"""Unit attentions that upper-level drivers hear of, by the names that the kernel gives them in uevents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from midlayer.mid.logical_unit import LogicalUnit
+    from midlayer.mid.target import Target
+    from midlayer.standards.sense import Sense
+
+CHANGES: dict[tuple[int, ...], dict[str, str]] = {
+    (0x28,): {"SDEV_MEDIA_CHANGE": "1"},
+    (0x29,): {"SDEV_UA": "POWER_ON_RESET_OCCURRED"},
+    (0x2A, 0x01): {"SDEV_UA": "MODE_PARAMETERS_CHANGED"},
+    (0x2A, 0x06): {"SDEV_UA": "ASYMMETRIC_ACCESS_STATE_CHANGED"},
+    (0x2A, 0x09): {"SDEV_UA": "CAPACITY_DATA_HAS_CHANGED"},
+    (0x38, 0x07): {"SDEV_UA": "THIN_PROVISIONING_SOFT_THRESHOLD_REACHED"},
+    (0x3F, 0x03): {"SDEV_UA": "INQUIRY_DATA_HAS_CHANGED"},
+    (0x3F, 0x0E): {"SDEV_UA": "REPORTED_LUNS_DATA_HAS_CHANGED"},
+}
+"""What `UpperDriver.changed` is told, by additional sense code, with its qualifier or without."""
+
+_MEDIUM, _LUNS = (0x28,), (0x3F, 0x0E)
+
+
+def report(device: LogicalUnit, sense: Sense) -> None:
+    """Tell upper-level drivers of a unit attention that means something to them."""
+    code: tuple[int, ...] = (sense.asc, sense.ascq)
+    if code not in CHANGES:
+        code = code[:1]
+    if code not in CHANGES:
+        return
+    if code == _MEDIUM:
+        if not device.removable:
+            return
+        device.medium_changed = True
+    elif code == _LUNS and not expect_lun_change(device):
+        return  # the target says so once for each of its devices; once is enough
+    device.host.subsystem.report_change(device, dict(CHANGES[code]))
+
+
+def expect_lun_change(device: LogicalUnit) -> bool:
+    """Note that the target's LUNs changed; False if that is known already."""
+    host, target = device.host, device.target
+    with host.lock:
+        if target.expecting_lun_change:
+            return False
+        target.expecting_lun_change = True
+        host.watch()
+    return True
+
+
+def luns_were_read(target: Target) -> None:
+    """Note that REPORT LUNS ended well, or the target goes; the next change is news again."""
+    host = target.host
+    with host.lock:
+        if target.expecting_lun_change:
+            target.expecting_lun_change = False
+            host.watch(-1)
