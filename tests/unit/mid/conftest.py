@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from recovery_rig import Rig
 
 from midlayer.mid.subsystem import Subsystem
 from midlayer.testing import FakeClock, ScriptedDriver
@@ -19,3 +20,8 @@ def subsystem(clock: FakeClock) -> Subsystem:
 @pytest.fixture
 def driver() -> ScriptedDriver:
     return ScriptedDriver()
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()

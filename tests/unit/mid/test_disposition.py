@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from midlayer.mid.command import Command, HostByte
+from midlayer.mid.command import Command, FailFast, HostByte
 from midlayer.mid.disposition import Disposition, decide, may_retry
+from midlayer.mid.logical_unit import DeviceState
+from midlayer.mid.quirks import Quirk
 from midlayer.mid.subsystem import Subsystem
 from midlayer.standards.sam import Status
 from midlayer.standards.sense import descriptor_sense, fixed_sense
@@ -110,3 +112,94 @@ def test_may_retry(
     command.allowed, command.retries, command.passthrough = allowed, retries, passthrough
     command.host_byte = host_byte
     assert may_retry(command) is may
+
+
+def test_an_offline_device_means_success(command: Command) -> None:
+    command.device.set_state(DeviceState.OFFLINE)
+    command.host_byte = HostByte.DID_ERROR
+    assert decide(command) is S
+
+
+def test_did_abort_after_an_abort_of_ours_becomes_a_time_out(command: Command) -> None:
+    command.host_byte = HostByte.DID_ABORT
+    assert (decide(command), command.host_byte) == (S, HostByte.DID_ABORT)
+    command.rare.abort_tried = True
+    assert (decide(command), command.host_byte) == (S, HostByte.DID_TIME_OUT)
+
+
+def test_reservation_conflict_is_in_the_log(command: Command, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    command.status = Status.RESERVATION_CONFLICT
+    assert decide(command) is S
+    assert "reservation conflict" in caplog.text
+
+
+@pytest.mark.parametrize("key", [2, 6])
+def test_expecting_cc_ua_means_one_more_try(command: Command, key: int) -> None:
+    command.status, command.sense_data = Status.CHECK_CONDITION, fixed_sense(key, 0x29)
+    command.device.expecting_cc_ua = True
+    assert (decide(command), decide(command)) == (R, S)
+
+
+def test_a_changed_medium_is_not_what_was_expected(command: Command) -> None:
+    command.status, command.sense_data = Status.CHECK_CONDITION, fixed_sense(6, 0x28)
+    command.device.expecting_cc_ua = True
+    assert (decide(command), command.device.expecting_cc_ua) == (S, True)
+
+
+def test_expecting_lun_change_means_another_try(command: Command) -> None:
+    command.status, command.sense_data = Status.CHECK_CONDITION, fixed_sense(6, 0x3F, 0x0E)
+    assert decide(command) is R  # the report itself sets the flag, as in the kernel
+    assert command.device.target.expecting_lun_change
+
+
+@pytest.mark.parametrize(("allow_restart", "verdict"), [(True, F), (False, S)])
+def test_allow_restart(command: Command, allow_restart: bool, verdict: Disposition) -> None:
+    command.status, command.sense_data = Status.CHECK_CONDITION, fixed_sense(2, 0x04, 0x02)
+    command.device.allow_restart = allow_restart
+    assert decide(command) is verdict
+
+
+@pytest.mark.parametrize(
+    ("quirk", "code"),
+    [
+        (Quirk.RETRY_ITF, (0xB, 0x44, 0)),
+        (Quirk.RETRY_ASC_C1, (0xB, 0xC1, 0x01)),
+        (Quirk.RETRY_HWERROR, (4, 0x44, 0)),
+    ],
+)
+def test_quirks_that_requeue(command: Command, quirk: Quirk, code: tuple[int, int, int]) -> None:
+    command.status, command.sense_data = Status.CHECK_CONDITION, fixed_sense(*code)
+    without = decide(command)
+    assert without is (S if code[0] == 4 else R)
+    command.device.flags = quirk
+    assert decide(command) is Q
+
+
+def test_test_unit_ready_of_the_error_handler_is_judged(command: Command) -> None:
+    command.cdb, command.status = TUR, Status.CHECK_CONDITION
+    command.sense_data = fixed_sense(0xB)
+    assert (decide(command), decide(command, recovering=True)) == (S, R)
+
+
+@pytest.mark.parametrize(
+    ("host_byte", "kind"),
+    [
+        (HostByte.DID_BUS_BUSY, FailFast.TRANSPORT),
+        (HostByte.DID_PARITY, FailFast.DEVICE),
+        (HostByte.DID_ERROR, FailFast.DRIVER),
+        (HostByte.DID_SOFT_ERROR, FailFast.DRIVER),
+        (HostByte.DID_TIME_OUT, FailFast.DEVICE),
+        (HostByte.DID_OK, FailFast.DEVICE),
+    ],
+)
+def test_failfast(command: Command, host_byte: int, kind: FailFast) -> None:
+    command.allowed, command.host_byte = 5, host_byte
+    for each in (FailFast.DEVICE, FailFast.TRANSPORT, FailFast.DRIVER):
+        command.failfast = each
+        assert may_retry(command) is (each is not kind)
+
+
+def test_a_passthrough_command_is_not_retried_after_a_time_out(command: Command) -> None:
+    command.passthrough, command.allowed, command.host_byte = True, 5, HostByte.DID_TIME_OUT
+    assert not may_retry(command)

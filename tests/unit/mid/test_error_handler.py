@@ -3,66 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from recovery_rig import LATER, READ, TUR, Rig
 
 from midlayer.mid.command import Command, HostByte, Phase
-from midlayer.mid.dispatch import submit
 from midlayer.mid.error_handler import ABORT_DELAY_S
 from midlayer.mid.events import UpperDriver
 from midlayer.mid.host import Host, HostState
 from midlayer.mid.logical_unit import DeviceState, LogicalUnit
 from midlayer.mid.recovery_callbacks import FAILED, FAST_IO_FAIL, SUCCESS, TimeOut
 from midlayer.mid.recovery_step import Action, RecoveryStep
-from midlayer.mid.subsystem import Subsystem
-from midlayer.testing import Answer, FakeClock, ScriptedDriver
-
-TUR, READ = bytes(6), bytes((0x28, *bytes(9)))
-LATER = Answer(later=True)
-NOT_STARTED = Answer.check(2, 0x04, 0x02)
-
-
-class Rig:
-    """A host whose devices answer READ(10) when the test says so."""
-
-    def __init__(self, *, luns: int = 1) -> None:
-        self.clock = FakeClock()
-        self.subsystem = Subsystem(clock=self.clock)
-        self.driver = ScriptedDriver()
-        self.ended: list[Command] = []
-        for lun in range(luns):
-            self.driver.unit(0, 0, lun).on(READ[0], LATER)
-
-    def start(self) -> list[LogicalUnit]:
-        self.driver.start(self.subsystem)
-        self.driver.commands.clear()
-        self.driver.calls.clear()
-        return self.subsystem.devices()
-
-    def send(self, device: LogicalUnit, cdb: bytes = READ, **options: object) -> Command:
-        options.setdefault("timeout_s", 30.0)
-        command = Command(device, cdb, on_finished=self.ended.append, **options)  # type: ignore[arg-type]
-        submit(command)
-        return command
-
-    @property
-    def host(self) -> Host:
-        return self.subsystem.host(0)
-
-    def actions(self) -> list[str]:
-        return [str(step.action) for step in self.host.error_handler.recent]
-
-    def sent(self) -> list[int]:
-        return [cdb[0] for _, cdb in self.driver.commands]
-
-    def idle(self) -> bool:
-        host = self.host
-        counters = (host.busy, host.waiting, host.held, host.watched, host.detour)
-        return counters == (0, 0, 0, 0, 0) and not host.error_handler.recoveries and not self.clock.pending()
-
-
-@pytest.fixture
-def rig() -> Rig:
-    return Rig()
-
+from midlayer.testing import Answer, ScriptedDriver
 
 # EH-1
 
