@@ -12,7 +12,9 @@ from midlayer.address import Address
 from midlayer.errors import MidlayerError
 from midlayer.mid.host import Host
 from midlayer.mid.logical_unit import DeviceState, LogicalUnit
+from midlayer.mid.queue_depth import ask_for_queue_depth
 from midlayer.mid.subsystem import Subsystem
+from midlayer.mid.user_scan import scan_by_text
 from midlayer.standards.designators import wwid
 from midlayer.upper.sg.proc.inquiry_text import identity
 
@@ -20,7 +22,6 @@ Text = str | bytes
 
 _HOST = re.compile(r"/sys/devices/midlayer/host(\d+)/scsi_host/host\d+/(\w+)", re.ASCII)
 _DEVICE = re.compile(r"/sys/devices/midlayer/host\d+/target[\d:]+/([\d:]+)/(\w+)", re.ASCII)
-_WILD_CARD = "-"
 
 WRITE_ONLY = frozenset({"scan", "delete", "rescan"})
 WRITABLE = WRITE_ONLY | {"state", "queue_depth"}
@@ -32,7 +33,7 @@ def of_host(host: Host) -> dict[str, Text]:
         "active_mode": "Initiator\n",
         "can_queue": f"{host.can_queue}\n",
         "cmd_per_lun": f"{host.cmd_per_lun}\n",
-        "eh_deadline": "off\n",
+        "eh_deadline": f"{host.eh_deadline:g}\n" if host.eh_deadline >= 0 else "off\n",
         "host_busy": f"{host.busy}\n",
         "nr_hw_queues": "1\n",
         "proc_name": f"{host.proc_name}\n",
@@ -55,7 +56,7 @@ def of_device(device: LogicalUnit) -> dict[str, Text]:
         "delete": "",
         "device_blocked": "0\n",
         "device_busy": f"{device.busy}\n",
-        "eh_timeout": "10\n",
+        "eh_timeout": f"{device.eh_timeout_s:g}\n",
         "evt_media_change": "0\n",
         "inquiry": device.inquiry_data,
         "iocounterbits": "32\n",
@@ -105,15 +106,9 @@ def writer(subsystem: Subsystem, path: str) -> Callable[[bytes], int]:
 
 def _scan(subsystem: Subsystem, host: Host, data: bytes) -> int:
     """``channel target lun``, each a number or ``-``."""
-    words = data.decode("latin-1").split()
     try:
-        places = [None if word == _WILD_CARD else int(word) for word in words]
-        if len(places) != 3:
-            raise ValueError
-        channel, target, lun = places
-        if not host.template.user_scan(host, channel, target, lun):
-            subsystem.scan_host(host, channel, target, lun)
-    except (ValueError, MidlayerError):
+        scan_by_text(subsystem, host, data.decode("latin-1"))
+    except MidlayerError:
         raise _invalid() from None
     return len(data)
 
@@ -143,9 +138,10 @@ def _set_state(subsystem: Subsystem, device: LogicalUnit, data: bytes) -> int:
 
 def _set_queue_depth(subsystem: Subsystem, device: LogicalUnit, data: bytes) -> int:
     text = data.decode("latin-1").strip()
-    if not text.isdigit() or not 1 <= int(text) <= device.host.can_queue:
-        raise _invalid()
-    subsystem.adjust_queue_depth(device, int(text))
+    try:
+        ask_for_queue_depth(device, int(text))
+    except (ValueError, MidlayerError):
+        raise _invalid() from None
     subsystem.report_change(device, {"queue_depth": text})
     return len(data)
 

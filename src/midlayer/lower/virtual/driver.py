@@ -34,6 +34,7 @@ from midlayer.mid.command import Command, HostByte
 from midlayer.mid.host import Host
 from midlayer.mid.host_template import HostTemplate
 from midlayer.mid.logical_unit import LogicalUnit
+from midlayer.mid.queue_depth import change_queue_depth
 from midlayer.mid.subsystem import Subsystem
 from midlayer.mid.target import Target
 from midlayer.standards.opcodes import Opcode
@@ -197,6 +198,9 @@ class VirtualDriver(HostTemplate):
         _, channel, target, lun = device.address
         device.hostdata = bus.units.get((channel, target), {}).get(lun)
         return 0
+
+    def change_queue_depth(self, device: LogicalUnit, depth: int) -> int:
+        return change_queue_depth(device, depth)
 
     def release(self, host: Host) -> None:
         bus: Bus = host.hostdata

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import logging
-from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from midlayer.mid.command import Command
+from midlayer.mid import error_handler
 from midlayer.mid.dispatch import execute
+from midlayer.mid.recovery_callbacks import SUCCESS
 from midlayer.standards.opcodes import Opcode, cdb_length
 from midlayer.standards.sense import SenseKey
 from midlayer.upper.sg.command_filter import is_allowed
@@ -19,20 +18,9 @@ if TYPE_CHECKING:
     from midlayer.mid.command import Result
     from midlayer.upper.sg.ioctls import Call
 
-_log = logging.getLogger("midlayer.sg")
-
-SUCCESS = 0x2002
-"""What an error handler of a driver returns when it succeeded."""
-
 NO_ESCALATE = 0x100
-_LADDER = (
-    "eh_device_reset_handler",
-    "eh_target_reset_handler",
-    "eh_bus_reset_handler",
-    "eh_host_reset_handler",
-)
-_FIRST_STEP = {1: 0, 4: 1, 2: 2, 3: 3}
-"""Value of SG_SCSI_RESET → step of the ladder; each step that fails leads to the next."""
+_LEVELS = {1: "device", 4: "target", 2: "bus", 3: "host"}
+"""Value of SG_SCSI_RESET → what is reset; each level that fails leads to the next."""
 
 _INT, _UNSIGNED, _IDLUN = Struct("=i"), Struct("=I"), Struct("=II")
 _TIMEOUT_S, _RETRIES = 10.0, 5
@@ -78,25 +66,13 @@ def reset(call: Call) -> int:
     wanted = value & ~NO_ESCALATE
     if wanted == 0:
         return 0
-    first = _FIRST_STEP.get(wanted)
-    if first is None:
+    level = _LEVELS.get(wanted)
+    if level is None:
         raise os_error(errno.EIO)
-    steps = _LADDER[first : first + 1] if value & NO_ESCALATE else _LADDER[first:]
-    if not any(_try(call, step) for step in steps):
+    device = call.file.device.device
+    if error_handler.reset(device, level, escalate=not value & NO_ESCALATE) != SUCCESS:
         raise os_error(errno.EIO)
     return 0
-
-
-def _try(call: Call, step: str) -> bool:
-    device = call.file.device.device
-    handler: Callable[[Command], int] | None = getattr(device.host.template, step, None)
-    if handler is None:
-        return False
-    try:
-        return handler(Command(device, bytes(6), passthrough=True)) == SUCCESS
-    except Exception:
-        _log.exception("%s: %s raised", device.address, step)
-        return False
 
 
 def start_unit(call: Call) -> int:
