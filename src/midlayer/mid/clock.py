@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 _log = logging.getLogger("midlayer.clock")
@@ -112,6 +113,7 @@ class SystemClock:
         self._timers: list[tuple[float, int, _SystemTimer]] = []
         self._order = itertools.count()
         self._thread: threading.Thread | None = None
+        self._workers: set[threading.Thread] = set()
         self._closed = False
         self._cancelled = 0  # timers still in the heap whose call will not happen
 
@@ -134,19 +136,28 @@ class SystemClock:
                 self._condition.notify()
         return timer
 
-    @staticmethod
-    def worker(name: str) -> Worker:
-        return Worker(lambda work: threading.Thread(target=work, name=name, daemon=True).start())
+    def worker(self, name: str) -> Worker:
+        return Worker(partial(self._start_worker, name))
 
     def close(self) -> None:
-        """Stop the timer thread; timers that have not run never will."""
+        """Stop the timer thread; timers that have not run never will. Workers get a second to end."""
         with self._condition:
             self._closed = True
             self._timers.clear()
             self._condition.notify()
-            thread = self._thread
+            thread, workers = self._thread, list(self._workers)
         if thread is not None and thread is not threading.current_thread():
             thread.join()
+        for worker in workers:
+            if worker is not threading.current_thread():
+                worker.join(1.0)
+
+    def _start_worker(self, name: str, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        with self._condition:
+            self._workers = {each for each in self._workers if each.is_alive()}
+            thread.start()
+            self._workers.add(thread)
 
     def _run(self) -> None:
         while (call := self._next_call()) is not None:

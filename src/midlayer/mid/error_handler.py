@@ -29,6 +29,7 @@ from midlayer.mid.recovery_step import Action, RecoveryStep
 from midlayer.mid.scope import Scope, can_recover, key_of, name_of
 from midlayer.mid.task_management import abort_command, reset
 from midlayer.mid.waits import carry_out
+from midlayer.standards.opcodes import describe_cdb
 from midlayer.standards.sam import Status
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class ErrorHandler:
         if not recovers(template):
             self._give_back(command)
             return
-        self.record(Action.TIME_OUT, str(command.device.address), str(command))
+        self.record(Action.TIME_OUT, str(command.device.address), describe_cdb(command.cdb))
         wanted = provides(template, "eh_abort_handler") and not template.no_async_abort
         if wanted and not command.abort_tried:
             command.rare.abort_tried = True
@@ -244,10 +245,10 @@ class ErrorHandler:
             command.retries += 1
             if requeue(command, host, wait=False, recovered=True):
                 if noted:
-                    self.record(Action.RETRY, str(device.address), str(command))
+                    self.record(Action.RETRY, str(device.address), describe_cdb(command.cdb))
                 return
         if noted:
-            self.record(Action.GIVE_UP, str(device.address), str(command))
+            self.record(Action.GIVE_UP, str(device.address), describe_cdb(command.cdb))
         finish(command)
 
     def _should_retry(self, command: Command) -> bool:

@@ -34,6 +34,7 @@ MAX_SEQUENTIAL_LUNS = 512
 FIRST_REPORT_LUNS_BYTES = (511 + 1) * 8
 _MAX_ALLOCATION_LENGTH = 0xFFFF
 _SHY_OF_REPORT_LUNS = frozenset({PeripheralDeviceType.SIMPLIFIED_DIRECT_ACCESS, PeripheralDeviceType.CD_DVD})
+_CMDQUE = (7, 0x02)  # byte and bit of the standard INQUIRY data
 CACHED_VPD_PAGES = (0x80, 0x83, 0x89, 0xB0, 0xB1, 0xB2, 0xB7)
 
 _Retry = Callable[[Result], bool]
@@ -246,6 +247,10 @@ def _judge(device: LogicalUnit) -> Found:
         device.type = PeripheralDeviceType.WELL_KNOWN_LOGICAL_UNIT
     if device.flags & Quirk.ISROM:
         device.type = PeripheralDeviceType.CD_DVD
+    device.allow_restart = device.vendor == "ATA"
+    data = device.inquiry_data
+    cmdque = len(data) > _CMDQUE[0] and data[_CMDQUE[0]] & _CMDQUE[1]
+    device.tagged = bool(device.scsi_level >= SCSI_2 and cmdque and not device.flags & Quirk.NOTQ)
     if device.type in _SHY_OF_REPORT_LUNS and not device.flags & Quirk.REPORTLUN2:
         device.flags |= Quirk.NOREPORTLUN
     return Found.LUN_PRESENT  # SC-11, SC-12

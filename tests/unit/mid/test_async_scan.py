@@ -142,6 +142,7 @@ def test_sc_29_two_hosts_are_scanned_at_the_same_time(names: Names) -> None:
     assert subsystem.async_scans.wait(10)
     assert names.order == ["0:0:1:0", "1:0:1:0"]
     assert not together.broken
+    subsystem.clock.close()  # type: ignore[attr-defined]
 
 
 def test_a_synchronous_scan_waits_for_a_driver_that_finds_devices_itself(names: Names) -> None:

@@ -302,6 +302,35 @@ def test_sc_12_types(subsystem: Subsystem, driver: ScriptedDriver) -> None:
 
 
 @pytest.mark.parametrize(
+    ("vendor", "version", "byte_7", "flags", "restart", "tagged"),
+    [
+        ("SCRIPTED", 6, 0x00, 0, False, False),
+        ("ATA", 6, 0x02, 0, True, True),
+        ("SCRIPTED", 2, 0x02, 0, False, True),
+        ("SCRIPTED", 1, 0x02, 0, False, False),
+        ("SCRIPTED", 6, 0x02, 1 << 5, False, False),
+    ],
+)
+def test_sc_12_restart_and_tagging(
+    subsystem: Subsystem,
+    driver: ScriptedDriver,
+    vendor: str,
+    version: int,
+    byte_7: int,
+    flags: int,
+    restart: bool,
+    tagged: bool,
+) -> None:
+    subsystem.quirks.add(f"{vendor}:Scripted:{flags}")
+    inquiry = bytearray(inquiry_data(vendor=vendor, version=version))
+    inquiry[7] = byte_7
+    driver.unit(0, 0, 0, bytes(inquiry))
+    driver.start(subsystem)
+    (device,) = subsystem.devices()
+    assert (device.allow_restart, device.tagged) == (restart, tagged)
+
+
+@pytest.mark.parametrize(
     ("device_type", "flags", "asked"), [(5, 0, False), (0x0E, 0, False), (5, 1 << 17, True)]
 )
 def test_sc_12_cds_are_not_asked_for_luns(
