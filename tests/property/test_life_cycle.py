@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+import threading
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -14,7 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from midlayer.errors import DeviceExists, DeviceGone, NoSuchDevice, StateError
+from midlayer.errors import DeviceExists, DeviceGone, NoSuchDevice, StateError, SubsystemError
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
 from midlayer.mid.command import HostByte
 from midlayer.mid.host import Host
@@ -190,6 +192,90 @@ class LifeCycle(RuleBasedStateMachine):
         assert len(self.driver.released) == self.made
         assert (self.driver.devices, self.driver.targets, self.sg._devices) == ([], [], {})
         assert self.subsystem.host_alloc(self.driver).host_no == 0
+
+
+class Threads:
+    """What several threads do to one subsystem at once; what can not be done any more is left."""
+
+    def __init__(self) -> None:
+        self.subsystem = Subsystem(clock=FakeClock())
+        self.sg = SgDriver()
+        self.subsystem.register_upper(self.sg)
+        self.driver = Counted(self.subsystem)
+        self.hosts: list[Host] = []
+        self.failures: list[BaseException] = []
+        for _ in range(2):
+            self.add_host(0)
+
+    def add_host(self, pick: int) -> None:
+        units = (UnitSpec(size=4096), UnitSpec(size=4096, target=1))
+        self.hosts.append(self.driver.add_host(HostSpec(units=units, max_id=4)))
+
+    def remove_host(self, pick: int) -> None:
+        self.subsystem.remove_host(self.hosts[pick % len(self.hosts)])
+
+    def scan(self, pick: int) -> None:
+        self.subsystem.scan_host(self.hosts[pick % len(self.hosts)])
+
+    def plug(self, pick: int) -> None:
+        host = self.hosts[pick % len(self.hosts)]
+        self.driver.plug(host, UnitSpec(size=4096, target=pick % 3, lun=pick % 5))
+
+    def unplug(self, pick: int) -> None:
+        devices = self.subsystem.devices()
+        if devices:
+            self.driver.unplug(devices[pick % len(devices)])
+
+    def use(self, pick: int) -> None:
+        devices = self.subsystem.devices()
+        if devices:
+            device = devices[pick % len(devices)].get()
+            execute(device, TUR)
+            device.put()
+
+    def change_state(self, pick: int) -> None:
+        devices = self.subsystem.devices()
+        if devices:
+            state = DeviceState.OFFLINE if pick % 2 else DeviceState.RUNNING
+            self.subsystem.set_device_state(devices[pick % len(devices)], state)
+
+    def do(self, steps: list[tuple[str, int]]) -> None:
+        for name, pick in steps:
+            try:
+                getattr(self, name)(pick)
+            except SubsystemError:
+                continue
+            except BaseException as error:
+                self.failures.append(error)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["remove_host", "scan", "plug", "plug", "unplug", "use", "use", "change_state", "add_host"]
+        ),
+        st.integers(0, 99),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(plans=st.lists(STEPS, min_size=2, max_size=4))
+def test_threads_leave_nothing_behind(plans: list[list[tuple[str, int]]]) -> None:
+    world = Threads()
+    threads = [threading.Thread(target=world.do, args=(plan,)) for plan in plans]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert world.failures == []
+    for host in world.hosts:
+        world.driver.remove_host(host)
+    assert [host.references for host in world.hosts] == [0] * len(world.hosts)
+    assert [(host.busy, host.waiting, host.detour) for host in world.hosts] == [(0, 0, 0)] * len(world.hosts)
+    assert len(world.driver.released) == len(world.hosts)
+    assert (world.driver.devices, world.driver.targets, world.sg._devices) == ([], [], {})
 
 
 TestLifeCycle = LifeCycle.TestCase

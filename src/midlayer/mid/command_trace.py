@@ -7,6 +7,7 @@
 
 | field | level | lines |
 | --- | --- | --- |
+| error | 1 | steps of recovery: aborts, resets, devices that go offline |
 | timeout | 1 | commands that the driver did not complete in time |
 | scan | 1 | devices that come and go; from 3 on, begin and end of each scan |
 | mlqueue | 2 | every command that is issued to a driver |
@@ -32,6 +33,7 @@ from midlayer.mid.logging_level import LoggingLevel
 if TYPE_CHECKING:
     from midlayer.mid.host import Host
     from midlayer.mid.logical_unit import LogicalUnit
+    from midlayer.mid.recovery_step import RecoveryStep
     from midlayer.mid.subsystem import Subsystem
 
 Say = Callable[[str], None]
@@ -111,6 +113,10 @@ class CommandTrace(UpperDriver):
     def detach(self, device: LogicalUnit, *, by_resync: bool = False) -> None:
         if self._level.field("scan"):
             self._say(f"{device.address} {device.vendor} {device.model} detached")
+
+    def recovery(self, host: Host, step: RecoveryStep) -> None:
+        if self._level.field("error"):
+            self._say(str(step))
 
     def scan_begins(self, host: Host) -> None:
         if self._level.field("scan") >= _EACH_SCAN:

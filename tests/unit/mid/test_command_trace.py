@@ -184,3 +184,16 @@ def test_any_sense_data(
 
 def test_durations() -> None:
     assert [_duration(seconds) for seconds in (12e-6, 0.0012, 1.25)] == ["12 µs", "1.2 ms", "1.2 s"]
+
+
+def test_steps_of_recovery(
+    subsystem: Subsystem, driver: ScriptedDriver, host: Host, clock: FakeClock
+) -> None:
+    lines: list[str] = []
+    CommandTrace(subsystem, lines.append).update({"error": 1})
+    driver.handle("device_reset")
+    driver.units[0, 0, 1].on(0x28, Answer(later=True))
+    submit(Command(subsystem.devices()[1], READ_10, timeout_s=5.0))
+    clock.advance(5)
+    assert lines[0] == "host 0: time out 0:0:0:1: READ(10) lba=0 blocks=8"
+    assert "host 0: device reset 0:0:0:1: success" in lines

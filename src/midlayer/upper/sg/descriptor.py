@@ -189,8 +189,9 @@ class SgFile:
         """
         table = ioctls.BSG_TABLE if self.bsg else ioctls.TABLE
         call = ioctls.Call(self, argument & 0xFFFF_FFFF_FFFF_FFFF, memory, caller or self.caller)
-        handler = table.get(request & 0xFFFF_FFFF)
-        return handler(call) if handler is not None else ioctls.unknown(call)
+        request &= 0xFFFF_FFFF
+        handler = table.get(request)
+        return handler(call) if handler is not None else ioctls.unknown(call, request)
 
     def poll(self) -> int:
         """Return the POLL bits that hold now (rule SG-49)."""

@@ -7,6 +7,7 @@ goes the way of `unknown`.
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,6 +32,8 @@ MAX_NEXT_CDB_BYTES = 252
 _REQUEST_TABLE_ROWS = 16
 _FILE_SYSTEM_BLOCK_BYTES = 4096
 _INT = Struct("=i")
+
+_log = logging.getLogger("midlayer.sg")
 
 
 class Call(NamedTuple):
@@ -66,13 +69,13 @@ class Call(NamedTuple):
 Handler = Callable[[Call], int]
 
 
-def unknown(call: Call) -> int:
-    """An ioctl that is in no table: EPERM unless the descriptor is open for both, then EINVAL."""
+def unknown(call: Call, request: int) -> int:
+    """An ioctl that is in no table: EPERM unless the descriptor is open for both, else the driver's."""
     if call.file.bsg:
         raise os_error(errno.ENOTTY)
     if not (call.file.may_read and call.file.may_write):
         raise os_error(errno.EPERM)
-    return to_the_mid_level(call, _refused)
+    return to_the_mid_level(call, lambda call: _ask_the_driver(call, request))
 
 
 def to_the_mid_level(call: Call, handler: Handler) -> int:
@@ -85,6 +88,18 @@ def to_the_mid_level(call: Call, handler: Handler) -> int:
 
 def _refused(call: Call) -> int:
     raise os_error(errno.EINVAL)
+
+
+def _ask_the_driver(call: Call, request: int) -> int:
+    device = call.file.device.device
+    try:
+        answer = device.host.template.ioctl(device, request, call.argument)
+    except Exception:
+        _log.exception("%s: ioctl %#x of driver %s raised", device.address, request, device.host.name)
+        raise os_error(errno.EIO) from None
+    if answer < 0:
+        raise os_error(-answer)
+    return answer
 
 
 def _sg_io(call: Call) -> int:

@@ -284,3 +284,14 @@ def _no_thread_is_left() -> Iterator[None]:
     before = threading.active_count()
     yield
     assert threading.active_count() == before
+
+
+def test_an_ioctl_that_only_the_driver_knows(bench: Bench) -> None:
+    def ioctl(device: object, request: int, argument: int) -> int:
+        return {0x4711: argument + 1, 0x4712: -errno.EXDEV}[request]
+
+    bench.driver.ioctl = ioctl  # type: ignore[method-assign]
+    file = bench.open()
+    assert file.ioctl(0x4711, 41, bench.memory) == 42
+    assert name_of(lambda: file.ioctl(0x4712, 0, bench.memory)) == "EXDEV"
+    assert name_of(lambda: file.ioctl(0x4713, 0, bench.memory)) == "EIO"
