@@ -13,6 +13,7 @@ from midlayer.layout import LayoutError
 from midlayer.lower.linux.uevent import UeventError
 from midlayer.lower.linux.uevent import parse as parse_uevent
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
+from midlayer.mid.partition import gpt_array, gpt_partitions, partsize
 from midlayer.mid.subsystem import Subsystem
 from midlayer.standards import mode, vpd
 from midlayer.standards.opcodes import describe_cdb
@@ -78,6 +79,12 @@ def _command(data: bytes) -> None:
         execute(device, cdb, data_in=len(rest))
 
 
+def _partitions(data: bytes) -> object:
+    """66 bytes of a master boot record, 92 of a GPT header, then entries."""
+    place = gpt_array(data[66:158])
+    return partsize(data[:66], 1 << 24), place and gpt_partitions(data[158:], place)
+
+
 TARGETS: dict[str, Target] = {
     "uevent": Target(
         _uevent,
@@ -119,6 +126,19 @@ TARGETS: dict[str, Target] = {
     ),
     "mode": Target(
         lambda data: mode.decode_mode_sense(data, True), (LayoutError,), [bytes(8) + b"\x0a\x0a" + bytes(10)]
+    ),
+    "partitions": Target(
+        _partitions,
+        (),
+        [
+            bytes.fromhex("8001010083fe3f033f000000c5fa0000")
+            + bytes(48)
+            + b"\x55\xaaEFI PART"
+            + bytes(64)
+            + bytes.fromhex("02000000000000000400000080000000")
+            + bytes(4)
+            + bytes(range(256)) * 2
+        ],
     ),
     "luns": Target(decode_lun_list, (LayoutError,), [bytes.fromhex("0000000800000000" + "0001000000000000")]),
     "command": Target(

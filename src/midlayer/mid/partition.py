@@ -144,24 +144,41 @@ def partitions(device: LogicalUnit) -> list[Partition]:
             if kind
         ]
     header = _read(device, 1, 1)
-    if header[:8] != b"EFI PART":
+    place = gpt_array(header)
+    if place is None or not place.entries:
         return []
-    *_, array_at, count, size = _GPT_HEADER.unpack_from(header)
-    if not _GPT_ENTRY.size <= size <= _MOST_ENTRY_BYTES or count > _MOST_ENTRIES:
-        return []
-    block_bytes = len(header)
-    array = _read(device, array_at, -(-count * size // block_bytes)) if count else b""
-    found = (gpt_entry(number + 1, array, number * size) for number in range(count))
-    return [partition for partition in found if partition is not None]
+    array = _read(device, place.first_block, -(-place.entries * place.entry_bytes // len(header)))
+    return gpt_partitions(array, place)
 
 
-def gpt_entry(number: int, array: bytes, at: int) -> Partition | None:
-    """Read one entry of a GPT; None if it is unused."""
-    kind, _, first, last, _, name = _GPT_ENTRY.unpack_from(array, at)
-    if not any(kind) or last < first:
+class GptArray(NamedTuple):
+    """Where the entries of a GPT are."""
+
+    first_block: int
+    entries: int
+    entry_bytes: int
+
+
+def gpt_array(header: bytes) -> GptArray | None:
+    """Read the header of a GPT; None if it is none, or claims more than a disk can mean."""
+    if len(header) < _GPT_HEADER.size or header[:8] != b"EFI PART":
         return None
-    text = name.decode("utf-16-le", "replace").partition("\0")[0]
-    return Partition(number, first, last - first + 1, str(uuid.UUID(bytes_le=kind)), text)
+    *_, at, count, size = _GPT_HEADER.unpack_from(header)
+    if not _GPT_ENTRY.size <= size <= _MOST_ENTRY_BYTES or count > _MOST_ENTRIES or at >> 32:
+        return None
+    return GptArray(at, count, size)
+
+
+def gpt_partitions(array: bytes, place: GptArray) -> list[Partition]:
+    """Read the entries of a GPT, as many as there are bytes for; unused ones are left out."""
+    found = []
+    for number in range(min(place.entries, len(array) // place.entry_bytes)):
+        kind, _, first, last, _, name = _GPT_ENTRY.unpack_from(array, number * place.entry_bytes)
+        if any(kind) and first <= last:
+            text = name.decode("utf-16-le", "replace").partition("\0")[0]
+            guid = str(uuid.UUID(bytes_le=kind))
+            found.append(Partition(number + 1, first, last - first + 1, guid, text))
+    return found
 
 
 def _entries(table: bytes) -> list[tuple[int, bytes, int, bytes, int, int]]:

@@ -22,6 +22,9 @@ FAST_IO_FAIL = 0x2008
 """Return value of a handler: the transport is gone; end the commands and try nothing else."""
 
 
+EH_SCOPES = ("host", "target", "device")
+
+
 class TimeOut(IntEnum):
     """What `eh_timed_out` returns (the kernel's ``SCSI_EH_…``)."""
 

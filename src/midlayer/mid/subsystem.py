@@ -24,7 +24,7 @@ from midlayer.mid.host_template import HostTemplate
 from midlayer.mid.logical_unit import SCSI_3, DeviceState, Gate, LogicalUnit
 from midlayer.mid.queue_depth import MAX_QUEUE_DEPTH
 from midlayer.mid.quirks import Quirk
-from midlayer.mid.recovery_callbacks import provides
+from midlayer.mid.recovery_callbacks import EH_SCOPES, provides
 from midlayer.mid.registry import Registry
 from midlayer.mid.target import Target
 
@@ -107,7 +107,7 @@ class Subsystem(Registry):
         """Show a host to the upper-level drivers.
 
         Raises:
-            InvalidRequest: If ``can_queue`` is not at least 1.
+            InvalidRequest: If ``can_queue`` is not at least 1, or `eh_scope` is unknown.
             StateError: If the host was added before.
         """
         if host.state is not HostState.CREATED:
@@ -115,6 +115,11 @@ class Subsystem(Registry):
         if host.can_queue < 1:
             raise InvalidRequest(
                 f"host {host.host_no} ({host.name}): can_queue is {host.can_queue}, at least 1"
+            )
+        if host.eh_scope not in EH_SCOPES:
+            scopes = ", ".join(EH_SCOPES)
+            raise InvalidRequest(
+                f"host {host.host_no} ({host.name}): eh_scope is {host.eh_scope!r}, not {scopes}"
             )
         host.cmd_per_lun = min(host.cmd_per_lun, host.can_queue)
         with host.scan_mutex:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from recovery_rig import LATER, READ, TUR, Rig
 
+from midlayer.errors import InvalidRequest
 from midlayer.mid.command import Command, HostByte, Phase
 from midlayer.mid.error_handler import ABORT_DELAY_S
 from midlayer.mid.events import UpperDriver
@@ -219,6 +220,12 @@ def test_eh_04_scope(scope: str, held: set[int]) -> None:
     rig.driver.pending[-1].complete()
     assert all(probe.phase is Phase.FINISHED for probe in probes)
     assert rig.idle()
+
+
+def test_eh_04_an_unknown_scope_is_refused(rig: Rig) -> None:
+    rig.driver.eh_scope = "galaxy"
+    with pytest.raises(InvalidRequest, match="eh_scope is 'galaxy', not host, target, device"):
+        rig.start()
 
 
 @pytest.mark.parametrize("scope", ["target", "device"])
