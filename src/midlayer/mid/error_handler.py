@@ -180,18 +180,17 @@ class ErrorHandler:
         host = self.host
         if not provides(host.template, name):
             return FAILED
+        outcome: object = FAILED
         try:
             outcome = getattr(host.template, name)(command)
         except Exception:
             _log.exception("%s: %s of driver %s raised", command, name, host.name)
-            outcome = FAILED
-        if outcome not in _WORDS:
-            _log.error(
-                "%s: %s of driver %s returned %r, which means nothing", command, name, host.name, outcome
-            )
+        if not isinstance(outcome, int) or outcome not in _WORDS:
+            text = "%s: %s of driver %s returned %r, which means nothing"
+            _log.error(text, command, name, host.name, outcome)
             outcome = FAILED
         self.record(action, name_of(reach, command.device), _WORDS[outcome])
-        return int(outcome)
+        return outcome
 
     def record(self, action: Action, subject: str, outcome: str) -> None:
         """Keep one step, and tell upper-level drivers of it."""

@@ -117,10 +117,10 @@ def bios_geometry(device: LogicalUnit, capacity_blocks: int) -> Geometry:
     if provides(template, "bios_param"):
         try:
             said = template.bios_param(device, capacity_blocks)
+            if said is not None:
+                return Geometry(*said)
         except Exception as error:
             raise DriverError(f"{device.address}: {device.host.name} raised in bios_param") from error
-        if said is not None:
-            return Geometry(*said)
     try:
         found = partsize(bios_ptable(device), capacity_blocks)
     except MidlayerError:

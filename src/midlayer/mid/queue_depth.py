@@ -62,9 +62,9 @@ def ask_for_queue_depth(device: LogicalUnit, depth: int) -> int:
     if not 1 <= depth <= host.can_queue:
         raise InvalidRequest(f"{device.address}: a queue depth is 1 to {host.can_queue} here, not {depth}")
     try:
-        answer = host.template.change_queue_depth(device, depth)
+        answer = int(host.template.change_queue_depth(device, depth))
     except Exception as error:
-        raise DriverError(f"{device.address}: {host.name} raised in change_queue_depth") from error
+        raise DriverError(f"{device.address}: {host.name} raised in change_queue_depth: {error!r}") from error
     if answer < 0:
         raise InvalidRequest(f"{device.address}: {host.name} refused queue depth {depth} with {answer}")
     device.max_queue_depth = device.queue_depth

@@ -65,7 +65,7 @@ def test_eh_01_done_by_a_driver_that_does_not_is_believed_once(
     assert "said DONE and did not complete it" in caplog.text
 
 
-@pytest.mark.parametrize("nonsense", [RuntimeError("oops"), 77, None])
+@pytest.mark.parametrize("nonsense", [RuntimeError("oops"), 77, None, []])
 def test_eh_01_nonsense_counts_as_not_handled(
     rig: Rig, nonsense: object, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -138,7 +138,7 @@ def test_eh_03_a_passthrough_command_is_not_retried(rig: Rig) -> None:
     assert (rig.ended, len(rig.driver.commands)) == ([command], 1)
 
 
-@pytest.mark.parametrize("outcome", [FAILED, FAST_IO_FAIL, RuntimeError("oops"), None, 0, "yes"])
+@pytest.mark.parametrize("outcome", [FAILED, FAST_IO_FAIL, RuntimeError("oops"), None, 0, "yes", []])
 def test_eh_03_an_abort_that_fails_leads_to_recovery(rig: Rig, outcome: object) -> None:
     rig.driver.handle("abort", outcome)
     rig.driver.handle("device_reset")

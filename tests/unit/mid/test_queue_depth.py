@@ -155,6 +155,9 @@ def test_qd_05_a_driver_that_refuses_or_raises(rig: Rig) -> None:
     rig.driver.change_queue_depth = lambda device, depth: 1 // 0  # type: ignore[method-assign]
     with pytest.raises(DriverError, match="scripted host raised in change_queue_depth"):
         queue_depth.ask_for_queue_depth(device, 2)
+    rig.driver.change_queue_depth = lambda device, depth: None  # type: ignore[assignment, method-assign]
+    with pytest.raises(DriverError):
+        queue_depth.ask_for_queue_depth(device, 2)
     assert (device.queue_depth, device.max_queue_depth) == (4, 4)
 
 

@@ -348,7 +348,9 @@ def test_eh_11_a_late_answer_to_a_command_of_the_error_handler(rig: Rig) -> None
 STEPS = ("device_reset", "target_reset", "bus_reset", "host_reset")
 
 
-@pytest.mark.parametrize("nonsense", [RuntimeError("oops"), None, "2002", 0, True])
+@pytest.mark.parametrize(
+    "nonsense", [RuntimeError("oops"), None, "2002", 0, True, [], lambda command: [SUCCESS]]
+)
 @pytest.mark.parametrize("step", STEPS)
 def test_nonsense_of_a_handler_counts_as_failed(
     rig: Rig, step: str, nonsense: object, caplog: pytest.LogCaptureFixture

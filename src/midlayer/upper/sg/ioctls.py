@@ -93,7 +93,7 @@ def _refused(call: Call) -> int:
 def _ask_the_driver(call: Call, request: int) -> int:
     device = call.file.device.device
     try:
-        answer = device.host.template.ioctl(device, request, call.argument)
+        answer = int(device.host.template.ioctl(device, request, call.argument))
     except Exception:
         _log.exception("%s: ioctl %#x of driver %s raised", device.address, request, device.host.name)
         raise os_error(errno.EIO) from None
