@@ -19,6 +19,7 @@ MAX_WAITING_BYTES = 256 << 20
 
 _TASK_SET_FULL, _CHECK_CONDITION = 0x28, 0x02
 _INVALID_FIELD_IN_CDB = bytes.fromhex("70 00 05 00 00 00 00 0a 00 00 00 00 24 00 00 00 00 00")
+_PROTOCOL_SERVICE_CRC_ERROR = bytes.fromhex("70 00 0b 00 00 00 00 0a 00 00 00 00 47 05 00 00 00 00")
 _FINAL = 0x80
 _unpack_data_out = Struct(">xB14xII12xII4x").unpack
 
@@ -92,36 +93,43 @@ class TargetWrites(TargetResponses):
             return None
         _, tag, transfer_tag, data_sn, offset = _unpack_data_out(header)
         task = self.tasks.get(tag)
-        if task is None or task.bursts is None or transfer_tag not in task.bursts:
-            return None
-        return task.place(task.bursts[transfer_tag], offset, length, data_sn)
+        return task.place(transfer_tag, offset, length, data_sn) if task is not None else None
 
     def _take_data_out(self, header: bytes, ahs: bytes, data: Data) -> Task | None:
         flags, tag, transfer_tag, data_sn, offset = _unpack_data_out(header)
         task = self.tasks.get(tag)
         if task is None or task.bursts is None:
             return None  # of a task that has ended: its data is still on the way
-        burst = task.bursts.get(transfer_tag)
-        if burst is None:
-            raise ProtocolError("a Data-Out PDU that nobody asked for")
         length = len(data)
-        place = task.place(burst, offset, length, data_sn)
+        place = task.place(transfer_tag, offset, length, data_sn)
+        if place is None:
+            self._lost_data(task)
+            return None
         assert task.data_out is not None
         if not (isinstance(data, memoryview) and data.obj is task.data_out.obj):
             place[:] = data
+        burst = task.bursts[transfer_tag]
         burst.next += length
         burst.data_sn += 1
         task.received_bytes += length
-        if not flags & _FINAL:
-            return None
-        del task.bursts[transfer_tag]
+        return self._end_burst(task, transfer_tag) if flags & _FINAL else None
+
+    def _end_burst(self, task: Task, transfer_tag: int) -> Task | None:
+        """A burst is over: return the task if its data is whole, else ask for more."""
+        assert task.bursts is not None
+        burst = task.bursts.pop(transfer_tag)
         if transfer_tag == NO_TAG:
             task.requested_bytes = task.received_bytes  # an initiator may send less than the first burst
         elif burst.next != burst.end:
-            raise ProtocolError("less data than an R2T asked for")
+            self._lost_data(task)
+            return None
         if task.received_bytes == task.expected_bytes:
             self._waiting_bytes -= task.expected_bytes
             task.bursts = None
             return task
         self._request_data(task)
         return None
+
+    def _lost_data(self, task: Task) -> None:
+        """End a task whose data did not come in order: a PDU must have been lost (RFC 7143 7.8)."""
+        self.respond(task, _CHECK_CONDITION, _PROTOCOL_SERVICE_CRC_ERROR, residual=task.expected_bytes)

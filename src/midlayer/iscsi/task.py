@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from midlayer.iscsi.errors import ProtocolError
-
 CDB_BYTES = (6,) * 32 + (10,) * 64 + (16,) * 64 + (12,) * 32 + (16,) * 64
 """Length of a CDB by its first byte (SPC-4 4.2.5.1); where the standard says nothing, all that came."""
 
@@ -36,6 +34,7 @@ class Task:
         data_out: All data of a write, once it is all there. It may be a view of the reader's memory: whoever
             has not used it when the next bytes are received calls ``reader.keep()``.
         sequenced: True if it has a place in the command window.
+        overflow_bytes: For the front end: how much more the CDB is about than the initiator has room for.
         owner: For the front end.
     """
 
@@ -47,6 +46,7 @@ class Task:
         "data_out",
         "expected_bytes",
         "lun",
+        "overflow_bytes",
         "owner",
         "r2t_sn",
         "read",
@@ -80,16 +80,14 @@ class Task:
         self.bursts: dict[int, Burst] | None = None
         self.received_bytes = self.requested_bytes = 0
         self.r2t_sn = 0
+        self.overflow_bytes = 0
         self.owner: Any = None
 
-    def place(self, burst: Burst, offset: int, length: int, data_sn: int) -> memoryview:
-        """Return where a Data-Out of one burst goes.
-
-        Raises:
-            ProtocolError: If it is not the next piece of the burst.
-        """
-        if data_sn != burst.data_sn or offset != burst.next or offset + length > burst.end:
-            raise ProtocolError("a Data-Out PDU that is out of order or longer than what was asked for")
+    def place(self, transfer_tag: int, offset: int, length: int, data_sn: int) -> memoryview | None:
+        """Return where a Data-Out goes; None if it is not the next piece of a burst."""
+        burst = self.bursts.get(transfer_tag) if self.bursts is not None else None
+        if burst is None or data_sn != burst.data_sn or offset != burst.next or offset + length > burst.end:
+            return None
         assert self.data_out is not None
         return self.data_out[offset : offset + length]
 

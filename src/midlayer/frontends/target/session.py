@@ -1,0 +1,321 @@
+"""One connection of an initiator: its thread, its lock, its commands.
+
+::
+
+    receive ──> next_event ──> dispatch.submit ──> finished ──> respond ──┐
+       ^                                              (any thread)        │
+       └───────────────────────── flush <─────────────────────────────────┘
+
+What ends while its thread works on what was received goes out in one piece when all of that is done.
+What ends later goes out at once, from the thread in which it ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from midlayer.frontends.target import lun_commands, outcome
+from midlayer.frontends.target.export import LunMap, reported_lun
+from midlayer.frontends.target.functions import carry_out
+from midlayer.frontends.target.sending import BufferPool, send_all
+from midlayer.frontends.target.transfer import LENGTHS, fitted
+from midlayer.iscsi.names import port_name, transport_id
+from midlayer.iscsi.target import TargetConnection
+from midlayer.iscsi.target_events import (
+    Broken,
+    FunctionRequest,
+    LoggedIn,
+    LoggedOut,
+    LoginFailed,
+    TargetEvent,
+)
+from midlayer.iscsi.target_login import TargetPolicy
+from midlayer.iscsi.task import Task
+from midlayer.mid.command import Command, Phase
+from midlayer.mid.dispatch import submit
+from midlayer.mid.nexus import LOCAL, Nexus
+from midlayer.standards.opcodes import Opcode
+
+if TYPE_CHECKING:
+    from midlayer.mid.clock import Clock, Timer
+
+_log = logging.getLogger("midlayer.target")
+
+LOGIN_S = 15.0
+"""How long a login may take."""
+
+PING_S = 20.0
+"""How often a silent initiator is asked whether it is there; one that does not answer in time is dropped."""
+
+COMMAND_TIMEOUT_S = 60.0
+FLUSH_ABOVE_BYTES = 1 << 20
+LONGEST_READ_BYTES = 64 << 20
+
+_FINISHED = Phase.FINISHED
+_REPORT_LUNS = Opcode.REPORT_LUNS
+_READS_ONLY = lun_commands.READS_ONLY
+
+
+class Session:
+    """A connection that was accepted; `run` is its thread.
+
+    Args:
+        connection: The socket.
+        peer: Its address, for people.
+        policy: Who may come in.
+        clock: For time-outs.
+
+    Attributes:
+        iscsi: The protocol; `lock` is held for every use of it.
+        luns: What the initiator sees; empty until it has logged in.
+        nexus: Where its commands come from.
+        peer: The initiator's address.
+        commands: How many there were.
+        began: True once the login is over.
+        ended_because: Why it ended; empty while it has not.
+        aborting: Tags of tasks that are being aborted: what they come to is not told to the initiator.
+        siblings: Returns all sessions of the same target, this one included.
+    """
+
+    def __init__(self, connection: socket.socket, peer: str, policy: TargetPolicy, clock: Clock) -> None:
+        self.iscsi = TargetConnection(policy, os.urandom)
+        self.lock = threading.Lock()
+        self.luns: LunMap = {}
+        self.nexus: Nexus = LOCAL
+        self.peer = peer
+        self.commands = 0
+        self.began = False
+        self.ended_because = ""
+        self.aborting: set[int] = set()
+        self.siblings: Callable[[], list[Session]] = lambda: [self]
+        self._socket = connection
+        self._clock = clock
+        self._pool = BufferPool()
+        self._thread_id = 0
+        self._borrows = True
+        self._heard = 0
+        self._heard_before = -1
+        self._timer: Timer = clock.call_later(LOGIN_S, self._login_timed_out)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def run(self) -> None:
+        """Serve the connection until it ends."""
+        self._thread_id = threading.get_ident()
+        try:
+            self._serve()
+        except OSError as error:
+            self.ended_because = self.ended_because or error.strerror or str(error)
+        except Exception:
+            _log.exception("%s: the session ends for a mistake of ours", self)
+        finally:
+            self._end()
+
+    def drop(self, reason: str) -> None:
+        """End the connection from outside; its thread ends soon after."""
+        self.ended_because = self.ended_because or reason
+        with suppress(OSError):  # it is closed already
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def end_silently(self, reason: str) -> None:
+        """End at once: what its commands come to is not sent any more."""
+        self.drop(reason)  # first, because a thread may hold the lock while it sends
+        with self.lock:
+            self.iscsi.lost()
+
+    def flush(self) -> None:
+        """Send what waits."""
+        with self.lock:
+            self._flush()
+
+    def __str__(self) -> str:
+        name = self.iscsi.identity.initiator_name or "an initiator"
+        return f"{name} from {self.peer}"
+
+    # The connection's thread
+
+    def _serve(self) -> None:
+        receive, iscsi, lock, reader = self._socket.recv_into, self.iscsi, self.lock, self.iscsi.reader
+        next_event, command = iscsi.next_event, self._command
+        while not iscsi.closed:
+            count = receive(reader.room())
+            if not count:
+                self.ended_because = self.ended_because or "the initiator closed the connection"
+                return
+            self._heard += 1
+            with lock:
+                reader.received(count)
+                event = next_event()
+            while event is not None:
+                if type(event) is Task:
+                    command(event)
+                else:
+                    self._other(event)
+                with lock:
+                    event = next_event()
+            if iscsi.output:
+                with lock:
+                    self._flush()
+
+    def _command(self, task: Task) -> None:
+        """Hand one command to its device."""
+        self.commands += 1
+        cdb = task.cdb
+        exported = self.luns.get(task.lun)
+        device = exported.device() if exported is not None else None
+        if device is None or exported is None or cdb[0] == _REPORT_LUNS:
+            self._answer(task, present=device is not None)
+            return
+        if exported.read_only and cdb[0] not in _READS_ONLY:
+            self._respond(task, 2, lun_commands.WRITE_PROTECTED, residual=task.expected_bytes)
+            return
+        room = task.expected_bytes
+        lengths = LENGTHS.get(cdb[0])
+        if lengths is not None and lengths(cdb) * exported.block_bytes > room:
+            cdb, room = fitted(task, cdb, lengths(cdb), exported.block_bytes)
+            if not room:
+                self._respond(task, 0, residual=-task.overflow_bytes)
+                return
+        data_in = None
+        if task.read and room:
+            data_in = self._pool.take(min(LONGEST_READ_BYTES, room))
+        command = Command(
+            device,
+            cdb,
+            task.data_out,
+            data_in,
+            COMMAND_TIMEOUT_S,
+            0,
+            True,
+            partial(self._finished, task, data_in),
+        )
+        command.nexus = self.nexus
+        command.borrows = self._borrows
+        task.owner = command
+        submit(command)
+        if command.phase is not _FINISHED and task.data_out is not None:
+            with self.lock:
+                self.iscsi.reader.keep()
+
+    def _answer(self, task: Task, *, present: bool) -> None:
+        """Answer what no device is asked for."""
+        well_known = task.lun == lun_commands.REPORT_LUNS_WELL_KNOWN
+        try:
+            if task.cdb[0] == _REPORT_LUNS and (present or well_known or not any(task.lun)):
+                data = lun_commands.report_luns(task.cdb, self._reported())
+            else:
+                data = lun_commands.answer_for_missing(task.cdb)
+        except lun_commands.Refusal as refusal:
+            self._respond(task, 2, refusal.sense, residual=task.expected_bytes)
+            return
+        room = task.expected_bytes if task.read else 0
+        self._respond(task, 0, data=data[:room], residual=room - len(data) if task.read else 0)
+
+    def _reported(self) -> list[bytes]:
+        """Return the LUNs that the initiator sees and that have a device, in order."""
+        seen = {id(exported): exported for exported in self.luns.values()}
+        there = [exported for exported in seen.values() if exported.device() is not None]
+        return [reported_lun(exported.spec.lun) for exported in there]
+
+    def _other(self, event: TargetEvent) -> None:
+        match event:
+            case FunctionRequest():
+                carry_out(self, event)
+            case LoggedIn(identity):
+                name = identity.initiator_name
+                self.nexus = Nexus(port_name(name, identity.isid), transport_id(name, identity.isid))
+                # What is borrowed may change before it is sent, which a digest would not forgive.
+                self._borrows = self.iscsi.parameters.choice("DataDigest") == "None"
+                self.began = True
+                self._timer.cancel()
+                self._timer = self._clock.call_later(PING_S, self._tick)
+            case LoginFailed(identity, error):
+                self.ended_because = str(error)
+                _log.warning("%s: login to %s: %s", self, identity.target_name or "discovery", error)
+            case LoggedOut():
+                self.ended_because = "logged out"
+            case Broken(error):
+                self.ended_because = str(error)
+                _log.warning("%s: %s", self, error)
+
+    # Any thread
+
+    def _finished(self, task: Task, buffer: memoryview | None, command: Command) -> None:
+        """A device is done with a command."""
+        with self.lock:
+            if task.tag in self.aborting:
+                self.iscsi.abort(task)
+                return
+            answer = outcome.of(task, command)
+            data = command.data_in
+            if buffer is not None:
+                if data is buffer and answer.data:
+                    self._pool.lend(buffer)
+                else:
+                    self._pool.give(buffer)
+            self.iscsi.respond(task, *answer)
+            if threading.get_ident() != self._thread_id or self.iscsi.output_bytes > FLUSH_ABOVE_BYTES:
+                self._flush()
+
+    def _respond(
+        self, task: Task, status: int, sense: bytes = b"", data: bytes = b"", residual: int = 0
+    ) -> None:
+        with self.lock:
+            self.iscsi.respond(task, status, sense, data, residual)
+
+    def _flush(self) -> None:
+        """Send what waits; the lock is held."""
+        output = self.iscsi.take_output()
+        if not output:
+            return
+        try:
+            send_all(self._socket, output)
+        except OSError as error:
+            self.drop(error.strerror or str(error))
+        self._pool.sent()
+
+    # The clock's thread
+
+    def _login_timed_out(self) -> None:
+        if not self.began:
+            self.drop(f"the login took more than {LOGIN_S:g} s")
+
+    def _tick(self) -> None:
+        """Look after an initiator that has said nothing for a while."""
+        if self.iscsi.closed:
+            return
+        silent, self._heard_before = self._heard == self._heard_before, self._heard
+        if silent and not self._ask():
+            self.drop(f"the initiator said nothing for {2 * PING_S:g} s")
+            return
+        self._timer = self._clock.call_later(PING_S, self._tick)
+
+    def _ask(self) -> bool:
+        """Send a ping without waiting; False if an earlier one was not answered, or nothing can be sent."""
+        if not self.lock.acquire(blocking=False):
+            return False  # somebody has been sending for all of that time
+        try:
+            if self.iscsi.pings:
+                return False
+            self.iscsi.ping()
+            ping = b"".join(bytes(piece) for piece in self.iscsi.take_output())
+            return self._socket.send(ping, socket.MSG_DONTWAIT) == len(ping)
+        except OSError:
+            return False
+        finally:
+            self.lock.release()
+
+    def _end(self) -> None:
+        self._timer.cancel()
+        with self.lock:
+            if self.iscsi.output:
+                self._flush()
+            self.iscsi.lost()
+        outcome.abandon(self.iscsi.tasks.values())
+        self._socket.close()
