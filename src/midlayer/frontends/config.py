@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from midlayer.errors import ConfigError, InvalidRequest, UsageError
+from midlayer.frontends.target.spec import TargetSpec, TargetSpecError
 from midlayer.lower.virtual.spec import HostSpec, SpecError, UnitSpec
 from midlayer.mid.quirks import QuirkTable
 from midlayer.spelling import no_such_key
@@ -39,6 +40,7 @@ class Config:
         keep_events, keep_detached: How much of the past stays readable.
         first_host_no: Lowest number of a host of ours.
         quirks: Entries ``vendor:model:flags``.
+        targets: iSCSI targets.
     """
 
     kernel: bool = False
@@ -50,6 +52,7 @@ class Config:
     keep_detached: int = 1000
     first_host_no: int = 0
     quirks: tuple[str, ...] = ()
+    targets: tuple[TargetSpec, ...] = ()
 
 
 def load(path: Path) -> Config:
@@ -110,7 +113,7 @@ class _Reader:
         self._base = base
 
     def config(self, tree: Mapping[str, Any]) -> Config:
-        self._only(tree, ("daemon", "log", "subsystem", "host"), ())
+        self._only(tree, ("daemon", "log", "subsystem", "host", "target"), ())
         values: dict[str, Any] = {}
         values |= self._table(
             tree, "daemon", {"socket": self._path, "listen": self._listen, "state": self._path}
@@ -135,7 +138,23 @@ class _Reader:
                     raise self._mistake((*place, "host_no"), f"{number} is the number of another host")
         if kernel:
             values.setdefault("first_host_no", OWN_HOSTS_FROM)
+        values["targets"] = self._targets(tree.get("target", []))
         return Config(kernel=kernel, virtual_hosts=tuple(virtual), **values)
+
+    def _targets(self, targets: object) -> tuple[TargetSpec, ...]:
+        if not isinstance(targets, list) or not all(isinstance(one, dict) for one in targets):
+            raise self._mistake(("target",), "write [[target]], once for each iSCSI target")
+        found: list[TargetSpec] = []
+        for index, target in enumerate(targets):
+            try:
+                found.append(TargetSpec.from_mapping(target, self._base))
+            except TargetSpecError as error:
+                raise self._mistake(("target", index, *error.path), error.message) from None
+            if found[-1].iqn in (other.iqn for other in found[:-1]):
+                raise self._mistake(
+                    ("target", index, "iqn"), f"{found[-1].iqn} is the name of another target"
+                )
+        return tuple(found)
 
     def _driver(self, host: object, place: KeyPath) -> str:
         if not isinstance(host, dict):

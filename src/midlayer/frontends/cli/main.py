@@ -25,6 +25,7 @@ _EXAMPLES = {
     "events": "midlayer events --follow --since 120",
     "plug": "midlayer plug 'virtual:disk?size=1G&serial=HELLO'",
     "rescan": "midlayer rescan --plan --remove",
+    "target": "midlayer target add iqn.2026-11.com.example:disk 0:0:0:0",
     "vpd": "midlayer vpd --page 83 sg3",
     "capture": "midlayer capture /dev/sg3 --mask-serials -o array.json",
     "raw": "midlayer raw 2:0:1:0 12 00 00 00 24 00 -r 36",
@@ -85,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     _add_exec(verbs)
     _add_lists(verbs)
     _add_management(verbs)
+    _add_target(verbs)
     _add_commands(verbs)
     return root
 
@@ -189,6 +191,12 @@ def _add_management(verbs: Verbs[_Parser]) -> None:
     rescan.add_argument("host", nargs="?", type=_natural, metavar="HOST", help="host number; all by default")
     rescan.add_argument("--plan", action="store_true", help="print what would be done, and do nothing")
     rescan.add_argument("--remove", action="store_true", help="remove what no longer answers and nobody uses")
+
+
+def _add_target(verbs: Verbs[_Parser]) -> None:
+    from midlayer.frontends.cli.target_options import add_actions
+
+    add_actions(_verb(verbs, "target", "target", "target", "offer devices over iSCSI"))
 
 
 def _add_commands(verbs: Verbs[_Parser]) -> None:

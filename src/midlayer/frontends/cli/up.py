@@ -89,6 +89,9 @@ class _Printer:
         print_attached(
             {"event_count": snapshot.event_count, "items": [record.to_json() for record in snapshot.attached]}
         )
+        for target in self._daemon.targets.specs():
+            portals = ", ".join(str(portal) for portal in self._daemon.targets.portals(target.iqn))
+            print(f"iSCSI target {target.iqn} on {portals}, {len(target.luns)} LUNs")
         self._greeted = True
         self._seen = snapshot.event_count
 

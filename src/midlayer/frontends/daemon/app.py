@@ -22,6 +22,7 @@ from midlayer.frontends.daemon import models
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.logging_level import add_logging
 from midlayer.frontends.daemon.stream import Followers, server_sent_events
+from midlayer.frontends.daemon.targets import add_targets
 from midlayer.frontends.exit_status import SYNTAX_ERROR, of_error
 from midlayer.upper.sg import execute
 from midlayer.version import VERSION
@@ -63,6 +64,7 @@ def make_app(daemon: Daemon) -> FastAPI:
     _add_events(app, daemon)
     _add_actions(app, daemon)
     add_logging(app, daemon.trace)
+    add_targets(app, daemon.targets)
     return app
 
 

@@ -19,6 +19,7 @@ from midlayer.errors import (
     UsageError,
 )
 from midlayer.frontends.config import Config
+from midlayer.frontends.target.server import TargetServer
 from midlayer.lower.linux import LinuxDriver, UeventMonitor
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
 from midlayer.mid import rescan
@@ -56,6 +57,7 @@ class Daemon:
         self.virtual = VirtualDriver(self.subsystem)
         self.linux = LinuxDriver(self.subsystem)
         self.monitor = UeventMonitor(self.subsystem, self.linux) if config.kernel else None
+        self.targets = TargetServer(self.find, self.subsystem.clock)
 
     def start(self) -> None:
         """Bring up the hosts, scan them, and settle what an earlier run left in the lists."""
@@ -67,9 +69,12 @@ class Daemon:
         for spec in self.config.virtual_hosts:
             self.virtual.add_host(spec)
         self.scsimon.settle()
+        for target in self.config.targets:
+            self.targets.add(target)
 
     def stop(self) -> None:
         """Take everything down. Devices of ours are gone with the daemon, and are recorded so."""
+        self.targets.stop()
         if self.monitor is not None:
             self.monitor.stop()
         for host in self.own_hosts():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from midlayer.errors import UsageError
 from midlayer.frontends.target.secret_files import read_secret
@@ -18,6 +18,7 @@ from midlayer.spelling import no_such_key
 DEFAULT_PORT = 3260
 MAX_LUN = 0x3FFF
 
+_T = TypeVar("_T")
 _PORTAL = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+))(?::(\d{1,5}))?", re.ASCII)
 
 
@@ -27,12 +28,20 @@ class TargetSpecError(UsageError):
     Args:
         key: The key that is wrong, such as ``lun.device``.
         message: What is wrong, and what to write.
+        index: Which of several tables of that name it is in.
     """
 
-    def __init__(self, key: str, message: str) -> None:
+    def __init__(self, key: str, message: str, index: int = 0) -> None:
         super().__init__(f"target {key}: {message}")
         self.key = key
         self.message = message
+        self.index = index
+
+    @property
+    def path(self) -> tuple[str | int, ...]:
+        """Where it is in the table of the target."""
+        first, *rest = self.key.split(".")
+        return (first, self.index, *rest) if rest and first in ("lun", "account") else (first, *rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +139,9 @@ class TargetSpec:
             alias=_text("alias", given.get("alias", "")),
             portals=tuple(Portal.parse(one) for one in _list("portals", given.get("portals", ["127.0.0.1"]))),
             initiators=_names("initiators", given.get("initiators", [])),
-            accounts=tuple(
-                _credentials("account", one, base) for one in _list("account", given.get("account", []))
-            ),
+            accounts=_each("account", given, lambda one: _credentials("account", one, base)),
             mutual=_credentials("mutual", given["mutual"], base) if "mutual" in given else None,
-            luns=tuple(_lun(one) for one in _list("lun", given.get("lun", []))),
+            luns=_each("lun", given, _lun),
         )
         spec.check()
         return spec
@@ -174,6 +181,17 @@ class TargetSpec:
         changed = replace(self, initiators=(*kept, *added))
         changed.check()
         return changed
+
+
+def _each(key: str, given: Mapping[str, Any], convert: Callable[[object], _T]) -> tuple[_T, ...]:
+    """Convert the tables of an array, and say in which of them a mistake is."""
+    converted = []
+    for index, one in enumerate(_list(key, given.get(key, []))):
+        try:
+            converted.append(convert(one))
+        except TargetSpecError as error:
+            raise TargetSpecError(error.key, error.message, index) from None
+    return tuple(converted)
 
 
 def _lun(given: object) -> LunSpec:
