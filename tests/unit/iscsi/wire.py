@@ -24,9 +24,9 @@ TARGET = "iqn.2026-11.io.example:target"
 LUN_0 = bytes(8)
 
 
-def counting_random() -> Callable[[int], bytes]:
+def counting_random(first: int = 1) -> Callable[[int], bytes]:
     """Return a source of bytes that differ from call to call, the same in each run."""
-    numbers = itertools.count(1)
+    numbers = itertools.count(first)
     return lambda count: next(numbers).to_bytes(count, "big")
 
 
@@ -73,7 +73,7 @@ class Cable:
     ) -> None:
         self.policy = policy or Policy()
         self.target = TargetConnection(self.policy, counting_random(), wanted)
-        self.initiator = InitiatorConnection(wishes or Wishes(INITIATOR, TARGET), counting_random())
+        self.initiator = InitiatorConnection(wishes or Wishes(INITIATOR, TARGET), counting_random(0x80))
         self.step = step
         self.at_target: list[TargetEvent] = []
         self.at_initiator: list[InitiatorEvent] = []
