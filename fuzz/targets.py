@@ -9,6 +9,16 @@ from typing import NamedTuple
 from midlayer.device_url import parse_device_url
 from midlayer.errors import ConfigError, UsageError
 from midlayer.frontends.config import parse as parse_config
+from midlayer.iscsi.codes import NO_TAG
+from midlayer.iscsi.errors import IscsiError
+from midlayer.iscsi.initiator import InitiatorConnection
+from midlayer.iscsi.initiator_login import Wishes
+from midlayer.iscsi.login import Identity
+from midlayer.iscsi.pdu import DataIn, LoginRequest, LoginResponse, ScsiCommand, TextRequest, with_lengths
+from midlayer.iscsi.target import TargetConnection
+from midlayer.iscsi.target_login import Access
+from midlayer.iscsi.task import Task
+from midlayer.iscsi.text import decode as decode_text
 from midlayer.layout import LayoutError
 from midlayer.lower.linux.uevent import UeventError
 from midlayer.lower.linux.uevent import parse as parse_uevent
@@ -23,6 +33,17 @@ from midlayer.twin import parse_twin
 from midlayer.upper.sg import execute
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+class _IscsiPolicy:
+    def admit(self, identity: Identity) -> Access:
+        return Access()
+
+    def begin(self, identity: Identity) -> int:
+        return 1
+
+    def send_targets(self, identity: Identity, name: str) -> list[tuple[str, str]]:
+        return [("TargetName", "iqn.2026-11.io.example:target")] * 100
 
 
 class Target(NamedTuple):
@@ -83,6 +104,28 @@ def _partitions(data: bytes) -> object:
     """66 bytes of a master boot record, 92 of a GPT header, then entries."""
     place = gpt_array(data[66:158])
     return partsize(data[:66], 1 << 24), place and gpt_partitions(data[158:], place)
+def _iscsi_target(data: bytes) -> None:
+    """First byte: 0 before the login, 1 in a normal session, 2 in a discovery session."""
+    target = TargetConnection(_IscsiPolicy(), bytes)
+    if data and data[0] % 3:
+        name = "" if data[0] % 3 == 2 else "iqn.2026-11.io.example:target"
+        initiator = InitiatorConnection(Wishes("iqn.2026-11.io.example:initiator", name), bytes)
+        data = b"".join(map(bytes, initiator.take_output())) + data[1:]
+    while data and not target.closed:
+        data = data[target.reader.feed(data) :]
+        while (event := target.next_event()) is not None:
+            if isinstance(event, Task):
+                target.respond(event, 0, data=bytes(min(event.expected_bytes, 512)) if event.read else b"")
+        target.take_output()
+
+
+def _iscsi_initiator(data: bytes) -> None:
+    names = "iqn.2026-11.io.example:initiator", "iqn.2026-11.io.example:target"
+    initiator = InitiatorConnection(Wishes(*names), bytes)
+    while data and not initiator.closed:
+        data = data[initiator.reader.feed(data) :]
+        while initiator.next_event() is not None:
+            pass
 
 
 TARGETS: dict[str, Target] = {
@@ -110,6 +153,26 @@ TARGETS: dict[str, Target] = {
             b' {"cdb": "25000000000000000000", "data": "00000fff00000200"}]}'
         ],
     ),
+    "iscsi-target": Target(
+        _iscsi_target,
+        (),
+        [
+            b"\0"
+            + with_lengths(LoginRequest(immediate=True, transit=True, csg=1, nsg=3).encode(), 4)
+            + b"A=1\0",
+            b"\1" + ScsiCommand(final=True, read=True, expected_data_transfer_length=512).encode(),
+            b"\1"
+            + ScsiCommand(final=True, write=True, expected_data_transfer_length=512).encode()
+            + bytes(512),
+            b"\2" + TextRequest(immediate=True, final=True, target_transfer_tag=NO_TAG).encode(),
+        ],
+    ),
+    "iscsi-initiator": Target(
+        _iscsi_initiator,
+        (IscsiError,),
+        [LoginResponse(transit=True, csg=1, nsg=3, tsih=1).encode() + DataIn().encode()],
+    ),
+    "iscsi-text": Target(decode_text, (IscsiError,), [b"InitiatorName=iqn.x\0MaxBurstLength=0x100\0"]),
     "sense": Target(
         _sense,
         (),

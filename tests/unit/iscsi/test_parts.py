@@ -122,9 +122,8 @@ def nop(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("step", [1, 3, 47, 48, 49, 4096, 1 << 20])
 def test_a_reader_gives_the_same_whatever_the_pieces(step: int) -> None:
-    stream = b"".join(
-        nop(bytes(index & 0xFF for index in range(length))) for length in (0, 1, 5000, 4, 70000)
-    )
+    counted = bytes(range(256)) * 300
+    stream = b"".join(nop(counted[:length]) for length in (0, 1, 5000, 4, 70000))
     reader = PduReader(1 << 17, size_bytes=16384)
     lengths = []
     for at in range(0, len(stream), step):
@@ -132,7 +131,7 @@ def test_a_reader_gives_the_same_whatever_the_pieces(step: int) -> None:
         while rest:
             rest = rest[reader.feed(rest) :]
             while (received := reader.next()) is not None:
-                assert bytes(received[2]) == bytes(index & 0xFF for index in range(len(received[2])))
+                assert counted.startswith(bytes(received[2]))
                 lengths.append(len(received[2]))
     assert lengths == [0, 1, 5000, 4, 70000]
 

@@ -193,7 +193,7 @@ class Session:
             COMMAND_TIMEOUT_S,
             0,
             True,
-            partial(self._finished, task, data_in),
+            partial(self._finished_read_only if exported.read_only else self._finished, task, data_in),
         )
         command.nexus = self.nexus
         command.borrows = self._borrows
@@ -262,6 +262,12 @@ class Session:
             self.iscsi.respond(task, *answer)
             if threading.get_ident() != self._thread_id or self.iscsi.output_bytes > FLUSH_ABOVE_BYTES:
                 self._flush()
+
+    def _finished_read_only(self, task: Task, buffer: memoryview | None, command: Command) -> None:
+        """The same, for an export that has to say that it is write-protected."""
+        if command.data_in is not None:
+            command.data_in = lun_commands.show_write_protection(command.cdb, command.data_in)
+        self._finished(task, buffer, command)
 
     def _respond(
         self, task: Task, status: int, sense: bytes = b"", data: bytes = b"", residual: int = 0
