@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from bench import commands, events, scale
+from bench import commands, events, iscsi, scale
 
-ALL = {"commands": commands.run, "events": events.run, "scale": scale.run}
+ALL = {"commands": commands.run, "events": events.run, "iscsi": iscsi.run, "scale": scale.run}
 
 
 def main(names: list[str]) -> int:

@@ -11,7 +11,14 @@ import shutil
 import subprocess
 import sys
 
-PROGRAMS = {"sg_inq": "sg3-utils", "lsscsi": "lsscsi", "sdparm": "sdparm", "gcc": "gcc"}
+PROGRAMS = {
+    "sg_inq": "sg3-utils",
+    "lsscsi": "lsscsi",
+    "sdparm": "sdparm",
+    "gcc": "gcc",
+    "iscsi-ls": "libiscsi-bin",
+    "tgtd": "tgt",
+}
 
 
 def main() -> int:

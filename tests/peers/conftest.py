@@ -51,7 +51,7 @@ def require_tool() -> Callable[[str], str]:
         found = shutil.which(name)
         if found is not None:
             return found
-        advice = f"{name} is not installed: apt-get install sg3-utils lsscsi sdparm"
+        advice = f"{name} is not installed: apt-get install sg3-utils lsscsi sdparm libiscsi-bin"
         if os.environ.get("CI") == "true":
             pytest.fail(advice)
         pytest.skip(advice)

@@ -62,6 +62,8 @@ ELSEWHERE = {
     "midlayer plug --json",
     "midlayer plug --new-host --json",
     "midlayer rescan --plan --json",
+    "midlayer target list --json",  # with a target: tests/unit/frontends/target/test_daemon.py
+    "midlayer target sessions --json",
 }
 
 

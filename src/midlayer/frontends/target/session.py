@@ -102,6 +102,7 @@ class Session:
         self._borrows = True
         self._heard = 0
         self._heard_before = -1
+        self._sending = False
         self._timer: Timer = clock.call_later(LOGIN_S, self._login_timed_out)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -305,7 +306,9 @@ class Session:
     def _ask(self) -> bool:
         """Send a ping without waiting; False if an earlier one was not answered, or nothing can be sent."""
         if not self.lock.acquire(blocking=False):
-            return False  # somebody has been sending for all of that time
+            stuck, self._sending = self._sending, True
+            return not stuck  # twice in a row: what is being sent is not taken
+        self._sending = False
         try:
             if self.iscsi.pings:
                 return False

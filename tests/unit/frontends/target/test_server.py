@@ -289,12 +289,13 @@ def test_a_login_that_takes_too_long(serving: Serving) -> None:
 
 def test_an_initiator_that_says_nothing_is_asked_and_then_dropped(serving: Serving) -> None:
     initiator = serving.connect(serving.add())
-    serving.clock.advance(PING_S)
-    serving.clock.advance(PING_S)
     (session,) = serving.server.sessions()
+    serving.eventually(lambda: not session.lock.locked())
+    serving.clock.advance(PING_S)
+    serving.clock.advance(PING_S)
     assert session.iscsi.pings == 1
     assert initiator.run(bytes(6)).status == 0, "it answers the ping on the way"
-    serving.eventually(lambda: session.iscsi.pings == 0)
+    serving.eventually(lambda: session.iscsi.pings == 0 and not session.lock.locked())
     serving.clock.advance(PING_S)
     serving.clock.advance(PING_S)
     serving.clock.advance(PING_S)

@@ -1,0 +1,149 @@
+"""The iSCSI target against Debian's tgtd: both on a file in memory, judged by iscsi-perf, in turns."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from midlayer.frontends.config import parse
+from midlayer.frontends.daemon.core import Daemon
+
+ROUNDS = 2
+SECONDS = 1
+CONTROL = "41"
+TGTD_PORT = 13262
+TGTD_IQN, OUR_IQN = "iqn.2026-11.io.midlayer:tgtd", "iqn.2026-11.io.midlayer:ours"
+SIZE = 256 << 20
+_IOPS = re.compile(r"iops average (\d+)")
+
+
+class Load(NamedTuple):
+    """What iscsi-perf is asked for: commands at once, blocks in each, and the goal by tgtd."""
+
+    name: str
+    depth: int
+    blocks: int
+    goal: float
+
+
+LOADS = (
+    Load("READ(16) 4 KiB, 32 at once", 32, 8, 3.0),
+    Load("READ(16) 4 KiB, one at once", 1, 8, 1.1),
+    Load("READ(16) 256 KiB, 32 at once", 32, 512, 4.0),
+)
+
+
+def run() -> Iterator[str]:
+    """Yield the lines of the report."""
+    missing = [name for name in ("iscsi-perf", "tgtd", "tgtadm") if shutil.which(name) is None]
+    if missing:
+        yield f"MISS {', '.join(missing)} not found: apt-get install libiscsi-bin tgt; nothing was measured"
+        return
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_in_memory())))
+        theirs = stack.enter_context(_tgtd(directory))
+        ours = stack.enter_context(_midlayer(directory))
+        for load in LOADS:
+            rates = {"ours": 0, "tgtd": 0}
+            for _ in range(ROUNDS):
+                rates["tgtd"] = max(rates["tgtd"], _perf(theirs, load))
+                rates["ours"] = max(rates["ours"], _perf(ours, load))
+            ratio = rates["ours"] / max(rates["tgtd"], 1)
+            mark = "ok  " if ratio >= load.goal else "MISS"
+            yield (
+                f"{mark} {load.name:<32} {rates['ours']:>8} a second  tgtd {rates['tgtd']:>8}"
+                f"  ratio {ratio:5.2f}  goal at least {load.goal:g}"
+            )
+
+
+def _perf(url: str, load: Load) -> int:
+    command = ["iscsi-perf", "-t", str(SECONDS), "-m", str(load.depth), "-b", str(load.blocks), url]
+    printed = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout.decode()
+    return int(_IOPS.findall(printed)[-1])
+
+
+@contextmanager
+def _midlayer(directory: Path) -> Iterator[str]:
+    """Run our target in a process of its own, as tgtd is one."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _serve(directory, writer)
+    os.close(writer)
+    with os.fdopen(reader) as ready:
+        portal = ready.readline().strip()
+        try:
+            yield f"iscsi://{portal}/{OUR_IQN}/0"
+        finally:
+            os.kill(child, 15)
+            os.waitpid(child, 0)
+
+
+def _serve(directory: Path, writer: int) -> None:
+    text = f"""
+[[host]]
+driver = "virtual"
+[[host.unit]]
+file = "{directory / "ours.img"}"
+size = {SIZE}
+[[target]]
+iqn = "{OUR_IQN}"
+portals = ["127.0.0.1:0"]
+[[target.lun]]
+device = "0:0:0:0"
+"""
+    try:
+        daemon = Daemon(parse(text), None)
+        daemon.start()
+        os.write(writer, f"{daemon.targets.portals(OUR_IQN)[0]}\n".encode())
+        while True:
+            time.sleep(60)
+    finally:
+        os._exit(0)
+
+
+@contextmanager
+def _tgtd(directory: Path) -> Iterator[str]:
+    """Run Debian's user-space target with one LUN on a file."""
+    image = directory / "tgtd.img"
+    with image.open("wb") as file:
+        file.truncate(SIZE)
+    environment = os.environ | {"TGT_IPC_SOCKET": str(directory / "tgtd.socket")}
+    command = ["tgtd", "-f", "-C", CONTROL, "--iscsi", f"portal=127.0.0.1:{TGTD_PORT}"]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as tgtd:
+        try:
+
+            def admin(*arguments: str) -> bool:
+                full = ["tgtadm", "-C", CONTROL, "--lld", "iscsi", *arguments]
+                return subprocess.run(full, env=environment, capture_output=True, check=False).returncode == 0
+
+            _until(lambda: admin("--op", "new", "--mode", "target", "--tid", "1", "-T", TGTD_IQN))
+            unit = ("--op", "new", "--mode", "logicalunit", "--tid", "1", "--lun", "1", "-b", str(image))
+            assert admin(*unit)
+            assert admin("--op", "bind", "--mode", "target", "--tid", "1", "-I", "ALL")
+            yield f"iscsi://127.0.0.1:{TGTD_PORT}/{TGTD_IQN}/1"
+        finally:
+            tgtd.kill()
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError("tgtd does not come up")
+        time.sleep(0.1)
+
+
+def _in_memory() -> str | None:
+    return "/dev/shm" if os.path.isdir("/dev/shm") else None

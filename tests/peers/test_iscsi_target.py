@@ -1,0 +1,156 @@
+"""libiscsi's programs against our target: Debian's libiscsi-bin, unmodified."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from midlayer.frontends.config import parse
+from midlayer.frontends.daemon.core import Daemon
+
+SUPPORTED = Path(__file__).parents[2] / "docs" / "supported.md"
+IQN = "iqn.2026-11.io.midlayer:peers"
+CONFIG = f"""
+[[host]]
+driver = "virtual"
+
+[[host.unit]]
+size = "64M"
+thin = true
+product = "Exported disk"
+
+[[host.unit]]
+lun = 1
+type = "cd"
+size = "4M"
+removable = true
+
+[[target]]
+iqn = "{IQN}"
+portals = ["127.0.0.1:0"]
+
+[[target.lun]]
+lun = 0
+device = "0:0:0:0"
+
+[[target.lun]]
+lun = 1
+device = "0:0:0:1"
+read_only = true
+"""
+
+SUMMARY = re.compile(r"tests\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+\d+")
+SUITE = re.compile(r"^Suite: (\w+)")
+TEST = re.compile(r"^  Test: (\S+) \.\.\.")
+LISTED = re.compile(r"^\| `(\w+(?:\.\w+)?)` \| ([a-z]+)", re.MULTILINE)
+
+
+class Target(NamedTuple):
+    """A target that runs, and the programs of libiscsi."""
+
+    portal: str
+    require: Callable[[str], str]
+
+    @property
+    def url(self) -> str:
+        return f"iscsi://{self.portal}/{IQN}"
+
+    def run(self, name: str, *arguments: str, timeout_s: float = 60) -> str:
+        """Run a program that ends well, and return what it printed."""
+        command = [self.require(name), *arguments]
+        done = subprocess.run(command, check=False, capture_output=True, timeout=timeout_s)
+        text = (done.stdout + done.stderr).decode(errors="replace")
+        assert done.returncode == 0, f"{command}: {done.returncode}: {text}"
+        return text
+
+
+@pytest.fixture
+def target(require_tool: Callable[[str], str]) -> Iterator[Target]:
+    daemon = Daemon(parse(CONFIG), None)
+    daemon.start()
+    try:
+        (portal,) = daemon.targets.portals(IQN)
+        yield Target(str(portal), require_tool)
+    finally:
+        daemon.stop()
+
+
+@pytest.mark.tools
+def test_iscsi_ls(target: Target) -> None:
+    printed = target.run("iscsi-ls", "-s", f"iscsi://{target.portal}/")
+    assert f"Target:{IQN} Portal:{target.portal},1" in printed
+    assert re.search(r"Lun:0 +Type:DIRECT_ACCESS \(Size:63M\)", printed)
+    assert re.search(r"Lun:1 +Type:MMC", printed)
+
+
+@pytest.mark.tools
+def test_iscsi_inq(target: Target) -> None:
+    printed = target.run("iscsi-inq", f"{target.url}/0")
+    assert "Peripheral Qualifier:CONNECTED" in printed
+    assert "Product:Exported disk" in printed
+    printed = target.run("iscsi-inq", "-e", "1", "-c", "0x83", f"{target.url}/0")
+    assert "Page Code:(0x83) DEVICE_IDENTIFICATION" in printed
+
+
+@pytest.mark.tools
+def test_iscsi_readcapacity16(target: Target) -> None:
+    printed = target.run("iscsi-readcapacity16", f"{target.url}/0")
+    assert "RETURNED LOGICAL BLOCK ADDRESS:131071" in printed
+    assert "Total size:67108864" in printed
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("digest", ["NONE", "CRC32C"])
+def test_iscsi_perf_reads(target: Target, digest: str) -> None:
+    printed = target.run("iscsi-perf", "-t", "1", "-m", "8", f"{target.url}/0?header_digest={digest}")
+    assert "iops average" in printed
+
+
+class Verdict(NamedTuple):
+    """What iscsi-test-cu says, by ``Suite.Test``."""
+
+    total: int
+    failed: set[str]
+    skipped: set[str]
+
+
+def verdict(printed: str) -> Verdict:
+    """Read the output of iscsi-test-cu, and hold its parts against its summary."""
+    suite = test = ""
+    failed, skipped, seen = set(), set(), set()
+    for line in printed.splitlines():
+        if (match := SUITE.match(line)) is not None:
+            suite = match[1]
+        if (match := TEST.match(line)) is not None:
+            test = f"{suite}.{match[1]}"
+            seen.add(test)
+        before, ended, _ = line.partition("passed")
+        if test and "[SKIPPED]" in before:
+            skipped.add(test)
+        if test and re.search(r"(?<!\[)FAILED$", line.rstrip()):
+            failed.add(test)
+            ended = "FAILED"
+        if ended:
+            test = ""  # what is said between two tests is about none of them
+    match = SUMMARY.search(printed)
+    assert match is not None, printed[-2000:]
+    total, ran, passed, broken = map(int, match.groups())
+    assert total == ran == passed + broken == len(seen)
+    assert len(failed) == broken
+    return Verdict(total, failed, skipped)
+
+
+@pytest.mark.tools
+def test_iscsi_test_cu_passes_but_for_what_is_listed(target: Target) -> None:
+    printed = target.run("iscsi-test-cu", "--dataloss", "--test=ALL", f"{target.url}/0", timeout_s=400)
+    listed = dict(LISTED.findall(SUPPORTED.read_text(encoding="utf-8").partition("### iscsi-test-cu")[2]))
+    found = verdict(printed)
+    assert found.total >= 230
+    assert found.failed == {name for name, state in listed.items() if state == "fails"}
+    suites = {name.partition(".")[0] for name in found.skipped}
+    assert suites == {name for name, state in listed.items() if state in ("skipped", "partly")}
