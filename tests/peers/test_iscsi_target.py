@@ -12,6 +12,8 @@ import pytest
 
 from midlayer.frontends.config import parse
 from midlayer.frontends.daemon.core import Daemon
+from midlayer.frontends.target.spec import LunSpec, TargetSpec
+from midlayer.iscsi.chap import Credentials
 
 SUPPORTED = Path(__file__).parents[2] / "docs" / "supported.md"
 IQN = "iqn.2026-11.io.midlayer:peers"
@@ -55,17 +57,18 @@ class Target(NamedTuple):
 
     portal: str
     require: Callable[[str], str]
+    daemon: Daemon
 
     @property
     def url(self) -> str:
         return f"iscsi://{self.portal}/{IQN}"
 
-    def run(self, name: str, *arguments: str, timeout_s: float = 60) -> str:
-        """Run a program that ends well, and return what it printed."""
+    def run(self, name: str, *arguments: str, timeout_s: float = 60, status: int = 0) -> str:
+        """Run a program that ends with `status`, and return what it printed."""
         command = [self.require(name), *arguments]
         done = subprocess.run(command, check=False, capture_output=True, timeout=timeout_s)
         text = (done.stdout + done.stderr).decode(errors="replace")
-        assert done.returncode == 0, f"{command}: {done.returncode}: {text}"
+        assert done.returncode == status, f"{command}: {done.returncode}: {text}"
         return text
 
 
@@ -75,7 +78,7 @@ def target(require_tool: Callable[[str], str]) -> Iterator[Target]:
     daemon.start()
     try:
         (portal,) = daemon.targets.portals(IQN)
-        yield Target(str(portal), require_tool)
+        yield Target(str(portal), require_tool, daemon)
     finally:
         daemon.stop()
 
@@ -93,8 +96,9 @@ def test_iscsi_inq(target: Target) -> None:
     printed = target.run("iscsi-inq", f"{target.url}/0")
     assert "Peripheral Qualifier:CONNECTED" in printed
     assert "Product:Exported disk" in printed
-    printed = target.run("iscsi-inq", "-e", "1", "-c", "0x83", f"{target.url}/0")
-    assert "Page Code:(0x83) DEVICE_IDENTIFICATION" in printed
+    printed = target.run("iscsi-inq", "-e", "1", "-c", "131", f"{target.url}/0")
+    assert "DEVICE_IDENTIFICATION" in printed
+    assert "T10_VENDOR" in printed
 
 
 @pytest.mark.tools
@@ -105,10 +109,28 @@ def test_iscsi_readcapacity16(target: Target) -> None:
 
 
 @pytest.mark.tools
-@pytest.mark.parametrize("digest", ["NONE", "CRC32C"])
+@pytest.mark.parametrize("digest", ["none", "crc32c"])
 def test_iscsi_perf_reads(target: Target, digest: str) -> None:
     printed = target.run("iscsi-perf", "-t", "1", "-m", "8", f"{target.url}/0?header_digest={digest}")
     assert "iops average" in printed
+
+
+@pytest.mark.tools
+def test_chap_as_libiscsi_has_it(target: Target) -> None:
+    with_chap = TargetSpec(
+        iqn=IQN + ".chap",
+        portals=target.daemon.targets.spec(IQN).portals,
+        accounts=(Credentials("user", b"secret-of-the-user"),),
+        mutual=Credentials("target", b"secret-of-the-target"),
+        luns=(LunSpec(lun=0, device="0:0:0:0"),),
+    )
+    target.daemon.targets.add(with_chap)
+    where = f"{target.portal}/{IQN}.chap/0"
+    both = "?target_user=target&target_password=secret-of-the-target"
+    for url in (f"iscsi://user%secret-of-the-user@{where}", f"iscsi://user%secret-of-the-user@{where}{both}"):
+        assert "Product:Exported disk" in target.run("iscsi-inq", url)
+    for url in (f"iscsi://{where}", f"iscsi://user%secret-of-nobody@{where}"):
+        assert "login" in target.run("iscsi-inq", url, status=10).lower()
 
 
 class Verdict(NamedTuple):
@@ -147,7 +169,9 @@ def verdict(printed: str) -> Verdict:
 
 @pytest.mark.tools
 def test_iscsi_test_cu_passes_but_for_what_is_listed(target: Target) -> None:
-    printed = target.run("iscsi-test-cu", "--dataloss", "--test=ALL", f"{target.url}/0", timeout_s=400)
+    printed = target.run(
+        "iscsi-test-cu", "--dataloss", "--test=ALL", f"{target.url}/0", timeout_s=400, status=1
+    )
     listed = dict(LISTED.findall(SUPPORTED.read_text(encoding="utf-8").partition("### iscsi-test-cu")[2]))
     found = verdict(printed)
     assert found.total >= 230
