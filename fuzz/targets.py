@@ -104,6 +104,8 @@ def _partitions(data: bytes) -> object:
     """66 bytes of a master boot record, 92 of a GPT header, then entries."""
     place = gpt_array(data[66:158])
     return partsize(data[:66], 1 << 24), place and gpt_partitions(data[158:], place)
+
+
 def _iscsi_target(data: bytes) -> None:
     """First byte: 0 before the login, 1 in a normal session, 2 in a discovery session."""
     target = TargetConnection(_IscsiPolicy(), bytes)
