@@ -1,4 +1,4 @@
-"""A device without a daemon: straight to a kernel's node, or to a virtual unit made for the moment.
+"""A device without a daemon: a kernel's node, a LUN of an iSCSI target, a virtual unit for the moment.
 
 The lower-level drivers are imported when one is needed, so that a command on one device starts quickly.
 """
@@ -9,10 +9,13 @@ import errno
 
 from midlayer.address import Address
 from midlayer.device_url import AddressForm, IscsiForm, NodeForm, VirtualForm, parse_device_url
-from midlayer.errors import DeviceUrlError
+from midlayer.errors import DeviceUrlError, NoSuchDevice
 from midlayer.mid.clock import SystemClock
 from midlayer.mid.subsystem import Subsystem
+from midlayer.standards.sense import SenseKey
 from midlayer.upper.sg import BoundDevice
+
+_MOST_ATTENTIONS = 16
 
 
 class Device(BoundDevice):
@@ -40,7 +43,8 @@ def open_device(text: str) -> Device:
     """Open a device that needs no daemon.
 
     Args:
-        text: ``/dev/sg3``, ``sg3``, ``/dev/sda``, ``2:0:1:0`` (of the kernel), ``virtual:disk?size=1G``.
+        text: ``/dev/sg3``, ``sg3``, ``/dev/sda``, ``2:0:1:0`` (of the kernel), ``virtual:disk?size=1G``,
+            ``iscsi://host/iqn/lun``.
 
     Raises:
         DeviceUrlError: If `text` does not name such a device.
@@ -51,7 +55,7 @@ def open_device(text: str) -> Device:
     if isinstance(form, VirtualForm):
         return _virtual(text, form)
     if isinstance(form, IscsiForm):
-        raise DeviceUrlError(f"iSCSI devices are not supported yet: {form.target_name}, LUN {form.lun}")
+        return _remote(text, form)
     return _of_kernel(form)
 
 
@@ -67,6 +71,33 @@ def _virtual(text: str, form: VirtualForm) -> Device:
         scanned = "the scan adds no device for this qualifier and type" if not devices else "count must be 1"
         raise DeviceUrlError(f"{text!r}: {scanned}")
     return Device(devices[0])
+
+
+def _remote(text: str, form: IscsiForm) -> Device:
+    from midlayer.lower.iscsi import IscsiDriver, SessionSpec
+
+    given = {"portal": form.portal, "target": form.target_name, **form.options}
+    subsystem = Subsystem()
+    driver = IscsiDriver(subsystem)
+    host = driver.add_host(SessionSpec.from_mapping(given), scan=False)
+    try:
+        device = Device(subsystem.add_device(host, 0, 0, form.lun))
+        _clear_attentions(device)
+        return device
+    except NoSuchDevice:
+        driver.remove_host(host)
+        raise DeviceUrlError(f"{text!r}: the target has no logical unit at LUN {form.lun}") from None
+    except BaseException:
+        driver.remove_host(host)
+        raise
+
+
+def _clear_attentions(device: Device) -> None:
+    """Read the unit attentions of a new session away, as the kernel's disk driver does."""
+    for _ in range(_MOST_ATTENTIONS):
+        sense = device.execute(bytes(6)).sense
+        if sense is None or sense.key != SenseKey.UNIT_ATTENTION:
+            return
 
 
 def _of_kernel(form: NodeForm | AddressForm) -> Device:

@@ -47,12 +47,18 @@ class VirtualForm(NamedTuple):
 
 
 class IscsiForm(NamedTuple):
-    """A LUN of an iSCSI target."""
+    """A LUN of an iSCSI target; `options` are keys of a session in a configuration."""
 
     host: str
     port: int
     target_name: str
     lun: int
+    options: Mapping[str, str] = {}
+
+    @property
+    def portal(self) -> str:
+        """Host and port as text."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 DeviceUrl = AddressForm | NodeForm | VirtualForm | IscsiForm
@@ -86,16 +92,20 @@ def parse_device_url(text: str) -> DeviceUrl:
 
 def _virtual(text: str) -> VirtualForm:
     kind, _, query = text.removeprefix("virtual:").partition("?")
+    return VirtualForm(_options(text, query, {"type": kind or "disk"}))
+
+
+def _options(text: str, query: str, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    options = dict(known or {})
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError:
         raise DeviceUrlError(f"{text!r}: write options as key=value, joined by &") from None
-    options = {"type": kind or "disk"}
     for key, value in pairs:
         if key in options:
             raise DeviceUrlError(f"{text!r}: {key} is given twice")
         options[key] = value
-    return VirtualForm(options)
+    return options
 
 
 def _iscsi(text: str) -> IscsiForm:
@@ -108,4 +118,11 @@ def _iscsi(text: str) -> IscsiForm:
     if not parts.hostname or path is None:
         shown = _USER.sub("//…@", text)  # a password is not for messages
         raise DeviceUrlError(f"{shown!r}: write iscsi://host[:port]/iqn/lun")
-    return IscsiForm(parts.hostname, _ISCSI_PORT if port is None else port, path[1], int(path[2]))
+    options = _options(text, parts.query)
+    if parts.username:
+        options.setdefault("user", parts.username)
+    if parts.password or "%" in options.get("user", ""):
+        raise DeviceUrlError(
+            f"{_USER.sub('//…@', text)!r}: a secret does not belong on a command line; write ?secret=FILE"
+        )
+    return IscsiForm(parts.hostname, _ISCSI_PORT if port is None else port, path[1], int(path[2]), options)

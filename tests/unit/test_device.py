@@ -24,7 +24,6 @@ def test_a_virtual_device_lives_as_long_as_it_is_open() -> None:
     [
         ("virtual:disk?qualifier=011b", "the scan adds no device for this qualifier and type"),
         ("virtual:disk?count=2", "count must be 1"),
-        ("iscsi://u%secret@host/iqn.x/1", "iSCSI devices are not supported yet: iqn.x, LUN 1"),
     ],
 )
 def test_what_can_not_be_opened(text: str, says: str) -> None:
@@ -59,3 +58,8 @@ def test_import_midlayer_imports_little() -> None:
     code = "import sys, midlayer; print(*(name for name in sys.modules if name.startswith('midlayer')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == {"midlayer", "midlayer.version"}
+
+
+def test_keys_of_an_iscsi_session_are_checked() -> None:
+    with pytest.raises(UsageError, match=r"sekret: there is no such key; did you mean secret\?"):
+        midlayer.open_device("iscsi://127.0.0.1:1/iqn.2026-11.io.x:y/1?sekret=x")

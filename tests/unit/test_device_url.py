@@ -34,7 +34,9 @@ RIGHT: dict[str, DeviceUrl] = {
     "virtual:disk?serial=": VirtualForm({"type": "disk", "serial": ""}),
     "iscsi://10.0.0.1/iqn.2026-11.org:x/3": IscsiForm("10.0.0.1", 3260, "iqn.2026-11.org:x", 3),
     "iscsi://[fe80::1]:99/iqn.x/0": IscsiForm("fe80::1", 99, "iqn.x", 0),
-    "iscsi://user%pw@host/iqn.x/0": IscsiForm("host", 3260, "iqn.x", 0),
+    "iscsi://user@host/iqn.x/0?secret=f": IscsiForm(
+        "host", 3260, "iqn.x", 0, {"user": "user", "secret": "f"}
+    ),
 }
 
 
@@ -58,6 +60,9 @@ WRONG = {
     "virtual:disk?size=1G&size=2G": "size is given twice",
     "virtual:disk?type=tape": "type is given twice",
     "iscsi://": r"write iscsi://host\[:port\]/iqn/lun",
+    "iscsi://user%pw@host/iqn.x/0": "a secret does not belong on a command line",
+    "iscsi://user:pw@host/iqn.x/0": "a secret does not belong on a command line",
+    "iscsi://host/iqn.x/0?a=1&a=2": "a is given twice",
     "iscsi://host/0": r"write iscsi://host",
     "iscsi://host/iqn.x": r"write iscsi://host",
     "iscsi://host/iqn.x/-1": r"write iscsi://host",

@@ -11,6 +11,7 @@ from typing import Any
 
 from midlayer.errors import ConfigError, InvalidRequest, UsageError
 from midlayer.frontends.target.spec import TargetSpec, TargetSpecError
+from midlayer.lower.iscsi.spec import SessionSpec, SessionSpecError
 from midlayer.lower.virtual.spec import HostSpec, SpecError, UnitSpec
 from midlayer.mid.quirks import QuirkTable
 from midlayer.spelling import no_such_key
@@ -34,6 +35,7 @@ class Config:
     Attributes:
         kernel: True if the kernel's own hosts are to be members of the subsystem.
         virtual_hosts: Hosts that live in the daemon.
+        sessions: Sessions with iSCSI targets, each of which is a host.
         socket: Path of the Unix socket, or None for the default one.
         listen: Host and port to serve on as well, or None.
         state: State directory, or None for the default one.
@@ -45,6 +47,7 @@ class Config:
 
     kernel: bool = False
     virtual_hosts: tuple[HostSpec, ...] = ()
+    sessions: tuple[SessionSpec, ...] = ()
     socket: Path | None = None
     listen: tuple[str, int] | None = None
     state: Path | None = None
@@ -124,6 +127,7 @@ class _Reader:
         if not isinstance(hosts, list):
             raise self._mistake(("host",), "write [[host]], once for each host")
         virtual: list[HostSpec] = []
+        sessions: list[SessionSpec] = []
         kernel = False
         for index, host in enumerate(hosts):
             place = ("host", index)
@@ -131,6 +135,8 @@ class _Reader:
             if driver == "linux":
                 self._only(host, ("driver",), place)
                 kernel = True
+            elif driver == "iscsi":
+                sessions.append(self._session(host, place))
             else:
                 virtual.append(self._virtual_host(host, place))
                 number = virtual[-1].host_no
@@ -139,7 +145,7 @@ class _Reader:
         if kernel:
             values.setdefault("first_host_no", OWN_HOSTS_FROM)
         values["targets"] = self._targets(tree.get("target", []))
-        return Config(kernel=kernel, virtual_hosts=tuple(virtual), **values)
+        return Config(kernel=kernel, virtual_hosts=tuple(virtual), sessions=tuple(sessions), **values)
 
     def _targets(self, targets: object) -> tuple[TargetSpec, ...]:
         if not isinstance(targets, list) or not all(isinstance(one, dict) for one in targets):
@@ -160,11 +166,20 @@ class _Reader:
         if not isinstance(host, dict):
             raise self._mistake(place, "write [[host]], once for each host")
         driver = host.get("driver")
-        if driver not in ("virtual", "linux", "twin"):
+        if driver not in ("virtual", "linux", "twin", "iscsi"):
             said = "is missing" if driver is None else f"{driver!r} is not known"
-            known = 'driver = "virtual", driver = "linux" or driver = "twin"'
+            known = 'driver = "virtual", "twin", "iscsi" or "linux"'
             raise self._mistake((*place, "driver"), f"{said}; write {known}")
         return str(driver)
+
+    def _session(self, host: Mapping[str, Any], place: KeyPath) -> SessionSpec:
+        given = {key: value for key, value in host.items() if key != "driver"}
+        if not given.get("target"):
+            raise self._mistake((*place, "target"), "is missing; write the target's iSCSI name")
+        try:
+            return SessionSpec.from_mapping(given, base=self._base)
+        except SessionSpecError as error:
+            raise self._mistake((*place, error.key), error.message) from None
 
     def _virtual_host(self, host: Mapping[str, Any], place: KeyPath) -> HostSpec:
         given = {key: value for key, value in host.items() if key not in ("driver", "unit", "units")}

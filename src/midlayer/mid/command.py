@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum, IntFlag
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from midlayer.errors import CommandError, NodeError
 from midlayer.mid.nexus import LOCAL, Nexus
@@ -151,6 +151,7 @@ class Command:
 
     started_s: float
     duration_s: float
+    host_scribble: Any
     _rare: Rare
 
     def __init__(  # noqa: PLR0917 (keywords would cost the fast path)

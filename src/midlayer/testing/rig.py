@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from midlayer.mid.host import Host
     from midlayer.mid.logical_unit import LogicalUnit
 
+_GRACE_S = 5.0
 BringUp = Callable[[Subsystem], "Host"]
 
 
@@ -124,5 +125,8 @@ def rigged(bring_up: BringUp, *, may_write: bool) -> Iterator[Rig]:
         yield rig
     finally:
         rig.close()
-    left = [thread.name for thread in set(threading.enumerate()) - threads if thread.is_alive()]
+    started = set(threading.enumerate()) - threads
+    for thread in started:
+        thread.join(_GRACE_S)  # the other end of a cable may need a moment
+    left = [thread.name for thread in started if thread.is_alive()]
     assert not left, f"threads left running after the host was removed: {left}"

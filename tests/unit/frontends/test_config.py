@@ -47,6 +47,18 @@ MISTAKES = {
         "host.unit.twin",
         "No such file",
     ),
+    "a session without a target": Mistake(
+        '[[host]]\ndriver = "iscsi"\nportal = "192.0.2.1"\n',
+        1,
+        "host.target",
+        "is missing; write the target's",
+    ),
+    "a session with a wrong portal": Mistake(
+        '[[host]]\ndriver = "iscsi"\ntarget = "iqn.2026-11.io.x:y"\nportal = ":1"\n',
+        4,
+        "host.portal",
+        "':1' must be an address and a port",
+    ),
     "host as a table": Mistake('[host]\ndriver = "virtual"', 1, "host", "write [[host]], once for each host"),
     "hosts as numbers": Mistake("host = [1]\n", 1, "host", "write [[host]]"),
     "unit as a table": Mistake(HOST + "[host.unit]\nlun = 1\n", 3, "host.unit", "write [[host.unit]]"),

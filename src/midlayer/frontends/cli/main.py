@@ -16,7 +16,7 @@ from midlayer.errors import CommandError, MidlayerError, UsageError
 from midlayer.version import VERSION
 
 _MOST_SECONDS = 86400.0
-_DEVICE_HELP = "2:0:1:0, sg3, /dev/sg3, or virtual:disk?size=1G"
+_DEVICE_HELP = "2:0:1:0, sg3, /dev/sg3, iscsi://host/iqn/lun, or virtual:disk?size=1G"
 
 
 _EXAMPLES = {
@@ -26,6 +26,7 @@ _EXAMPLES = {
     "plug": "midlayer plug 'virtual:disk?size=1G&serial=HELLO'",
     "rescan": "midlayer rescan --plan --remove",
     "target": "midlayer target add iqn.2026-11.com.example:disk 0:0:0:0",
+    "discover": "midlayer discover 192.0.2.1",
     "vpd": "midlayer vpd --page 83 sg3",
     "capture": "midlayer capture /dev/sg3 --mask-serials -o array.json",
     "raw": "midlayer raw 2:0:1:0 12 00 00 00 24 00 -r 36",
@@ -88,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
     _add_management(verbs)
     _add_target(verbs)
     _add_commands(verbs)
+    _add_discover(verbs)
     return root
 
 
@@ -240,6 +242,16 @@ def _add_commands(verbs: Verbs[_Parser]) -> None:
     raw.add_argument(
         "-t", "--timeout", type=_seconds, default=20.0, metavar="SEC", help="seconds to wait (20)"
     )
+
+
+def _add_discover(verbs: Verbs[_Parser]) -> None:
+    verb = _verb(
+        verbs, "discover", "discover", "discover", "ask an iSCSI portal for its targets", daemon=False
+    )
+    verb.add_argument("portal", metavar="PORTAL", help="192.0.2.1, 192.0.2.1:3260 or [2001:db8::1]:3260")
+    verb.add_argument("--initiator", metavar="IQN", help="our own name")
+    verb.add_argument("--user", metavar="NAME", help="CHAP name")
+    verb.add_argument("--secret", metavar="FILE", help="file of mode 0600 with the CHAP secret")
 
 
 def _command(verbs: Verbs[_Parser], name: str, summary: str, *, module: str = "commands") -> _Parser:

@@ -20,6 +20,7 @@ from midlayer.errors import (
 )
 from midlayer.frontends.config import Config
 from midlayer.frontends.target.server import TargetServer
+from midlayer.lower.iscsi import IscsiDriver
 from midlayer.lower.linux import LinuxDriver, UeventMonitor
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
 from midlayer.mid import rescan
@@ -55,6 +56,7 @@ class Daemon:
         self.scsimon = ScsimonDriver(log, self.subsystem.clock)
         self.trace = CommandTrace(self.subsystem)
         self.virtual = VirtualDriver(self.subsystem)
+        self.iscsi = IscsiDriver(self.subsystem)
         self.linux = LinuxDriver(self.subsystem)
         self.monitor = UeventMonitor(self.subsystem, self.linux) if config.kernel else None
         self.targets = TargetServer(self.find, self.subsystem.clock)
@@ -68,6 +70,8 @@ class Daemon:
             self.monitor.start()
         for spec in self.config.virtual_hosts:
             self.virtual.add_host(spec)
+        for session in self.config.sessions:
+            self.iscsi.add_host(session, patient=True)
         self.scsimon.settle()
         for target in self.config.targets:
             self.targets.add(target)
@@ -77,8 +81,10 @@ class Daemon:
         self.targets.stop()
         if self.monitor is not None:
             self.monitor.stop()
-        for host in self.own_hosts():
-            self.virtual.remove_host(host)
+        for host in self.subsystem.hosts():
+            if host.template in (self.virtual, self.iscsi):
+                self.subsystem.remove_host(host)
+                host.put()
         self.scsimon.close()
         clock = self.subsystem.clock
         close = getattr(clock, "close", None)

@@ -1,0 +1,398 @@
+"""One session with a target: kept up, logged in again when it is lost, and its commands ended cleanly.
+
+States::
+
+    NEW ──> LOGGED_IN ──> LOST ──> LOGGED_IN          commands wait while it is LOST
+                            └────> FAILED ──> LOGGED_IN    after the replacement time-out they end at once
+    any ──> CLOSED
+
+A thread of its own receives, and logs in again. Commands go out in the thread that sends them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from midlayer.iscsi.codes import AsyncEvent, Function, FunctionResponse
+from midlayer.iscsi.errors import IscsiError
+from midlayer.iscsi.initiator_events import (
+    FunctionAnswered,
+    InitiatorEvent,
+    InitiatorTask,
+    LogoutAnswered,
+    MessageCame,
+    PingAnswered,
+    Rejected,
+    TaskEnded,
+)
+from midlayer.lower.iscsi.cable import Cable, CableCut
+from midlayer.lower.iscsi.isid import random_isid
+from midlayer.lower.iscsi.login import Connect, LoginFailed, connect, log_in
+
+if TYPE_CHECKING:
+    from midlayer.lower.iscsi.spec import SessionSpec
+    from midlayer.mid.clock import Clock, Timer
+
+_log = logging.getLogger("midlayer.iscsi")
+
+FUNCTION_TIMEOUT_S = 15.0
+LOGOUT_TIMEOUT_S = 3.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+_JOIN_S = 20.0
+
+
+class SessionState(Enum):
+    """Where a session is."""
+
+    NEW = "new"
+    LOGGED_IN = "logged in"
+    LOST = "lost"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+_S = SessionState
+
+ALLOWED: dict[SessionState, frozenset[SessionState]] = {
+    _S.NEW: frozenset({_S.LOGGED_IN, _S.LOST, _S.CLOSED}),
+    _S.LOGGED_IN: frozenset({_S.LOST, _S.CLOSED}),
+    _S.LOST: frozenset({_S.LOGGED_IN, _S.FAILED, _S.CLOSED}),
+    _S.FAILED: frozenset({_S.LOGGED_IN, _S.CLOSED}),
+    _S.CLOSED: frozenset(),
+}
+"""For each state, those that it may change to."""
+
+
+class Owner:
+    """Who a session works for; the driver overrides what it needs. Called without locks."""
+
+    def task_ended(self, task: InitiatorTask) -> None:
+        """A task has its answer in itself."""
+
+    def task_lost(self, task: InitiatorTask) -> None:
+        """A task ended without an answer: the connection is gone, or the target did not take it."""
+
+    def state_changed(self, state: SessionState) -> None:
+        """The session is in another state."""
+
+    def message(self, message: MessageCame) -> None:
+        """The target sent an asynchronous message that is about a logical unit."""
+
+
+class Session:
+    """A session.
+
+    Args:
+        spec: Whom to meet, and how.
+        owner: Hears of everything.
+        clock: For pauses and time-outs.
+        dial: Makes the socket.
+
+    Attributes:
+        spec: As given.
+        isid: Our session identifier.
+        logins: Times that a login has succeeded.
+    """
+
+    def __init__(self, spec: SessionSpec, owner: Owner, clock: Clock, dial: Connect = connect) -> None:
+        self.spec = spec
+        self.isid = random_isid()
+        self.logins = 0
+        self._owner = owner
+        self._clock = clock
+        self._dial = dial
+        self._lock = threading.Lock()  # guards the connection, `_state` and what waits for answers
+        self._changed = threading.Condition(self._lock)
+        self._state = SessionState.NEW
+        self._cable: Cable | None = None
+        self._thread: threading.Thread | None = None
+        self._answers: dict[int, Callable[[int], None]] = {}
+        self._heard_s = 0.0
+        self._pinged = False
+        self._ping: Timer | None = None
+        self._closing = threading.Event()
+        self._pause_over = threading.Event()
+
+    @property
+    def state(self) -> SessionState:
+        """Where it is."""
+        return self._state
+
+    def start(self, *, patient: bool = False) -> None:
+        """Log in, and go on in a thread.
+
+        Args:
+            patient: True to go on trying in the thread if the first login fails.
+
+        Raises:
+            LoginFailed: If there is no session, unless `patient`.
+        """
+        try:
+            self._begin(log_in(self.spec, self.isid, self._lock, self._dial))
+        except LoginFailed as error:
+            if not patient:
+                raise
+            _log.warning("%s", error)
+            self._become(SessionState.LOST)
+        self._thread = threading.Thread(target=self._run, name="midlayer-iscsi-session", daemon=True)
+        self._thread.start()
+
+    def submit(self, task: InitiatorTask) -> bool:
+        """Send a command; False if there is no session now, and nothing was done."""
+        with self._lock:
+            cable = self._cable
+            if cable is None or self._state is not SessionState.LOGGED_IN:
+                return False
+            cable.connection.submit(task)
+        cable.flush()
+        return True
+
+    def manage(
+        self, function: Function, lun: bytes = bytes(8), task: InitiatorTask | None = None
+    ) -> FunctionResponse | None:
+        """Send a task management function and wait for its answer.
+
+        Returns:
+            The answer; None if there is no session, or no answer in `FUNCTION_TIMEOUT_S`.
+        """
+        answered = threading.Event()
+        answer: list[int] = []
+
+        def take(response: int) -> None:
+            answer.append(response)
+            answered.set()
+
+        with self._lock:
+            cable = self._cable
+            if cable is None or self._state is not SessionState.LOGGED_IN:
+                return None
+            if task is not None and task in cable.connection.waiting:
+                cable.connection.forget(task)  # it was never sent
+                return FunctionResponse.COMPLETE
+            tag = cable.connection.manage(function, lun, task)
+            self._answers[tag] = take
+        cable.flush()
+        timer = self._clock.call_later(FUNCTION_TIMEOUT_S, answered.set)
+        answered.wait()
+        timer.cancel()
+        with self._lock:
+            self._answers.pop(tag, None)
+            done = bool(answer) and answer[0] == FunctionResponse.COMPLETE
+            if done and task is not None:
+                cable.connection.forget(task)
+        return _function_response(answer[0]) if answer else None
+
+    def forget(self, matches: Callable[[InitiatorTask], bool]) -> None:
+        """Give up the tasks that a reset has ended; their answers will not come."""
+        with self._lock:
+            cable = self._cable
+            if cable is None:
+                return
+            connection = cable.connection
+            for task in [*connection.tasks.values(), *connection.waiting]:
+                if matches(task):
+                    connection.forget(task)
+
+    def reconnect(self, why: str, timeout_s: float) -> bool:
+        """Drop the connection, and wait for the new login that brings the session back.
+
+        Returns:
+            True if it is there again within `timeout_s`.
+        """
+        over = threading.Event()
+
+        def expire() -> None:
+            over.set()
+            with self._changed:
+                self._changed.notify_all()
+
+        with self._lock:
+            cable, before = self._cable, self.logins
+        if cable is not None:
+            cable.cut(why)
+        timer = self._clock.call_later(timeout_s, expire)
+        with self._changed:
+            while self.logins == before and not (over.is_set() or self._closing.is_set()):
+                self._changed.wait()
+        timer.cancel()
+        return self.logins != before
+
+    def close(self) -> None:
+        """Log out and end; returns when the thread has ended."""
+        self._closing.set()
+        self._pause_over.set()
+        with self._lock:
+            self._changed.notify_all()
+            cable = self._cable
+            logged_in = cable is not None and self._state is SessionState.LOGGED_IN
+            if cable is not None and logged_in:
+                with suppress(IscsiError):
+                    cable.connection.logout()
+        if cable is not None and logged_in:
+            cable.flush()
+            timer = self._clock.call_later(LOGOUT_TIMEOUT_S, lambda: cable.cut("no answer to the logout"))
+        elif cable is not None:
+            cable.cut("closed")
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_JOIN_S)
+        if cable is not None and logged_in:
+            timer.cancel()
+        self._become(SessionState.CLOSED)
+
+    # The thread
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            cable = self._cable
+            if cable is None:
+                if not self._log_in_again(_FIRST_PAUSE_S):
+                    return
+                continue
+            why = self._receive(cable)
+            if self._closing.is_set():
+                self._end(cable)
+                return
+            _log.warning("%s: session lost: %s", self.spec.target, why)
+            self._become(SessionState.LOST)  # first: what is retried now has to wait
+            self._end(cable)
+            if not self._log_in_again():
+                return
+
+    def _receive(self, cable: Cable) -> str:
+        """Take what comes until there is nothing more; return why."""
+        try:
+            while True:
+                events = cable.receive()
+                self._heard_s = self._clock.monotonic()
+                self._pinged = False
+                for event in events:
+                    end = self._take(event)
+                    if end:
+                        return end
+        except (CableCut, IscsiError) as error:
+            return str(error)
+
+    def _take(self, event: InitiatorEvent) -> str:
+        """Take one event; return why the session is over, or an empty text."""
+        match event:
+            case TaskEnded(task):
+                self._owner.task_ended(task)
+            case FunctionAnswered(tag, response):
+                with self._lock:
+                    take = self._answers.pop(tag, None)
+                if take is not None:
+                    take(response)
+            case Rejected(reason, _, task):
+                _log.warning("%s: the target rejected a PDU, reason %#04x", self.spec.target, reason)
+                if task is not None:
+                    self._owner.task_lost(task)
+            case MessageCame(event=AsyncEvent.SCSI_EVENT):
+                self._owner.message(event)
+            case MessageCame(event=AsyncEvent.REQUEST_LOGOUT):
+                return "the target asked for a logout"
+            case MessageCame(event=AsyncEvent.DROP_CONNECTION | AsyncEvent.DROP_ALL_CONNECTIONS):
+                return "the target said that it drops the connection"
+            case LogoutAnswered():
+                return "logged out"
+            case PingAnswered() | _:
+                pass
+        return ""
+
+    def _end(self, cable: Cable) -> None:
+        """End the connection and everything that was under way on it."""
+        with self._lock:
+            self._cable = None
+            connection = cable.connection
+            lost = [*connection.tasks.values(), *connection.waiting]
+            connection.tasks.clear()
+            connection.waiting.clear()
+            answers, self._answers = self._answers, {}
+            ping, self._ping = self._ping, None
+        if ping is not None:
+            ping.cancel()
+        cable.close()
+        for take in answers.values():
+            take(FunctionResponse.REJECTED)
+        for task in lost:
+            self._owner.task_lost(task)
+
+    def _log_in_again(self, pause_s: float = 0.0) -> bool:
+        """Try until there is a session again; False if it is not wanted any more."""
+        give_up_s = self._clock.monotonic() + self.spec.replacement_timeout_s
+        while not self._closing.is_set():
+            if pause_s:
+                self._pause(pause_s)
+            try:
+                cable = log_in(self.spec, self.isid, self._lock, self._dial)
+            except LoginFailed as error:
+                _log.warning("%s", error)
+                if self._clock.monotonic() >= give_up_s:
+                    self._become(SessionState.FAILED)
+                pause_s = min(max(2 * pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+                continue
+            self._begin(cable)
+            return True
+        return False
+
+    def _pause(self, seconds: float) -> None:
+        self._pause_over.clear()
+        if self._closing.is_set():
+            return
+        timer = self._clock.call_later(seconds, self._pause_over.set)
+        self._pause_over.wait()
+        timer.cancel()
+
+    def _begin(self, cable: Cable) -> None:
+        with self._lock:
+            self._cable = cable
+            self.logins += 1
+        self._heard_s = self._clock.monotonic()
+        self._pinged = False
+        self._become(SessionState.LOGGED_IN)
+        self._arm_ping(cable)
+
+    def _become(self, state: SessionState) -> None:
+        with self._lock:
+            if state is self._state or state not in ALLOWED[self._state]:
+                return
+            self._state = state
+            self._changed.notify_all()
+        self._owner.state_changed(state)
+
+    # Is the target still there?
+
+    def _arm_ping(self, cable: Cable) -> None:
+        interval_s = self.spec.ping_interval_s
+        if not interval_s:
+            return
+        timer = self._clock.call_later(interval_s, lambda: self._ask(cable))
+        with self._lock:
+            self._ping = timer
+
+    def _ask(self, cable: Cable) -> None:
+        """Ask a target that has been silent; drop a connection on which it stays so."""
+        silent_s = self._clock.monotonic() - self._heard_s
+        if self._pinged and silent_s >= 2 * self.spec.ping_interval_s:
+            cable.cut(f"no answer for {silent_s:.0f} s")
+            return
+        if silent_s >= self.spec.ping_interval_s:
+            with self._lock:
+                if self._cable is not cable or self._state is not SessionState.LOGGED_IN:
+                    return
+                with suppress(IscsiError):
+                    cable.connection.ping()
+            self._pinged = True
+            cable.flush()
+        self._arm_ping(cable)
+
+
+def _function_response(number: int) -> FunctionResponse:
+    try:
+        return FunctionResponse(number)
+    except ValueError:
+        return FunctionResponse.REJECTED

@@ -1,0 +1,218 @@
+"""What a configuration, or a device URL, says of a session with a target."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from midlayer.errors import UsageError
+from midlayer.iscsi.chap import Credentials
+from midlayer.iscsi.initiator_login import Wishes
+from midlayer.iscsi.names import check_name
+from midlayer.spelling import no_such_key
+
+DEFAULT_PORT = 3260
+DEFAULT_INITIATOR = "iqn.2026-11.io.midlayer:initiator"
+_MOST_SECONDS = 86400
+_LONGEST_SECRET = 255
+
+
+class SessionSpecError(UsageError):
+    """A key or a value that a session can not have.
+
+    Args:
+        key: The key that is wrong.
+        message: What is wrong with it, and what to write instead.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(f"{key}: {message}")
+        self.key = key
+        self.message = message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionSpec:
+    """One session: who logs in to which target, where, and how.
+
+    Attributes:
+        portal: ``192.0.2.1:3260``, ``[2001:db8::1]:3260``, or a host name; port 3260 if none is given.
+        target: Its iSCSI name; empty for a discovery session.
+        initiator: Our own iSCSI name.
+        user, secret: CHAP name, and the secret that we answer with.
+        target_user, target_secret: What the target has to answer our challenge with (mutual CHAP).
+        header_digest, data_digest: True for CRC32C.
+        login_timeout_s: Seconds that a connection and a login may take.
+        ping_interval_s: Seconds of silence after which the target is asked whether it is there; 0 never.
+        replacement_timeout_s: Seconds that commands wait for a lost session to come back.
+        queue_depth: Commands at once for one logical unit.
+        host_no: Number of the host; the lowest free one if it is not given.
+    """
+
+    portal: str
+    target: str = ""
+    initiator: str = DEFAULT_INITIATOR
+    user: str = ""
+    secret: bytes = field(default=b"", repr=False)
+    target_user: str = ""
+    target_secret: bytes = field(default=b"", repr=False)
+    header_digest: bool = False
+    data_digest: bool = False
+    login_timeout_s: float = 15.0
+    ping_interval_s: float = 5.0
+    replacement_timeout_s: float = 120.0
+    queue_depth: int = 64
+    host_no: int | None = None
+
+    @classmethod
+    def from_mapping(cls, given: Mapping[str, Any], *, base: Path = Path()) -> Self:
+        """Check and take over the keys of a configuration table or of a device URL.
+
+        Args:
+            given: `secret` and `target_secret` are the names of files there.
+            base: Directory that relative file names start from.
+
+        Raises:
+            SessionSpecError: For the first key that is unknown or has an impossible value.
+        """
+        known = {each.name for each in fields(cls)}
+        values: dict[str, Any] = {}
+        for key, value in given.items():
+            if key not in known:
+                raise SessionSpecError(key, no_such_key(key, known))
+            values[key] = _CONVERSIONS[key](key, base / value if key in _FILES else value)
+        if "portal" not in values:
+            raise SessionSpecError("portal", 'is missing; write portal = "192.0.2.1:3260"')
+        for one, other in (("user", "secret"), ("target_user", "target_secret")):
+            if bool(values.get(one)) != bool(values.get(other)):
+                raise SessionSpecError(one, f"{one} and {other} belong together")
+        if values.get("target_user") and not values.get("user"):
+            raise SessionSpecError("target_user", "mutual CHAP needs user and secret as well")
+        return cls(**values)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the portal."""
+        return parse_portal(self.portal)
+
+    def wishes(self, isid: bytes) -> Wishes:
+        """Return what the login is to ask for."""
+        ours = Credentials(self.user, self.secret) if self.user else None
+        theirs = Credentials(self.target_user, self.target_secret) if self.target_user else None
+        return Wishes(
+            initiator_name=self.initiator,
+            target_name=self.target,
+            isid=isid,
+            account=ours,
+            target_account=theirs,
+            wanted={
+                "HeaderDigest": "CRC32C,None" if self.header_digest else "None",
+                "DataDigest": "CRC32C,None" if self.data_digest else "None",
+            },
+        )
+
+
+def parse_portal(text: str) -> tuple[str, int]:
+    """Read a portal.
+
+    Raises:
+        SessionSpecError: If it is none.
+    """
+    host, bracket, rest = text.partition("]")
+    if bracket:
+        host, port = host.removeprefix("["), rest.removeprefix(":")
+        sound = text.startswith("[") and (not rest or rest.startswith(":"))
+    else:
+        host, _, port = text.partition(":")
+        sound = ":" not in port
+    number = int(port) if port.isascii() and port.isdigit() else DEFAULT_PORT if not port else 0
+    if not host or not sound or not 0 < number < 65536:
+        raise SessionSpecError("portal", f"{text!r} must be an address and a port, such as 192.0.2.1:3260")
+    return host, number
+
+
+def _portal(key: str, value: object) -> str:
+    text = _text(key, value)
+    parse_portal(text)
+    return text
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise SessionSpecError(key, f"{value!r} must be text in quotes")
+    return value
+
+
+def _name(key: str, value: object) -> str:
+    try:
+        return check_name(_text(key, value))
+    except SessionSpecError:
+        raise
+    except UsageError as error:
+        raise SessionSpecError(key, str(error)) from None
+
+
+def _secret(key: str, value: Path) -> bytes:
+    """Read a secret from a file that nobody else may read; the message never has any of it."""
+    try:
+        with value.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            secret = file.read(_LONGEST_SECRET + 2).rstrip(b"\r\n")
+    except OSError as error:
+        raise SessionSpecError(key, f"{value}: {error.strerror or error}") from None
+    if mode & 0o077:
+        raise SessionSpecError(key, f"{value}: others may read it (mode {mode:04o}); run: chmod 600 {value}")
+    if not 1 <= len(secret) <= _LONGEST_SECRET:
+        raise SessionSpecError(key, f"{value}: a secret has 1 to {_LONGEST_SECRET} bytes")
+    return secret
+
+
+def _flag(key: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("1", "true", "yes", "0", "false", "no"):
+        return value in ("1", "true", "yes")
+    raise SessionSpecError(key, f"{value!r} must be true or false")
+
+
+def _seconds(key: str, value: object) -> float:
+    try:
+        number = float(value) if isinstance(value, str | int | float) else -1.0
+    except ValueError:
+        number = -1.0
+    if isinstance(value, bool) or not 0 <= number <= _MOST_SECONDS:
+        raise SessionSpecError(key, f"{value!r} must be a number of seconds from 0 to {_MOST_SECONDS}")
+    return number
+
+
+def _count(lowest: int, highest: int) -> Any:
+    def convert(key: str, value: object) -> int:
+        number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+        if not isinstance(number, int) or isinstance(number, bool) or not lowest <= number <= highest:
+            raise SessionSpecError(key, f"{value!r} must be a number from {lowest} to {highest}")
+        return number
+
+    return convert
+
+
+_FILES = ("secret", "target_secret")
+_CONVERSIONS: dict[str, Any] = {
+    "portal": _portal,
+    "target": _name,
+    "initiator": _name,
+    "user": _text,
+    "secret": _secret,
+    "target_user": _text,
+    "target_secret": _secret,
+    "header_digest": _flag,
+    "data_digest": _flag,
+    "login_timeout_s": _seconds,
+    "ping_interval_s": _seconds,
+    "replacement_timeout_s": _seconds,
+    "queue_depth": _count(1, 1024),
+    "host_no": _count(0, 1 << 20),
+}
