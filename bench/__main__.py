@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from bench import commands, events, iscsi, scale
+from bench import commands, events, faults, iscsi, scale
 
-ALL = {"commands": commands.run, "events": events.run, "iscsi": iscsi.run, "scale": scale.run}
+ALL = {
+    "commands": commands.run,
+    "events": events.run,
+    "faults": faults.run,
+    "iscsi": iscsi.run,
+    "scale": scale.run,
+}
 
 
 def main(names: list[str]) -> int:

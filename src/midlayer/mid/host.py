@@ -92,7 +92,7 @@ class Host:
         self.session = ""
         self.clock = subsystem.clock
         self.monotonic: Callable[[], float] = subsystem.clock.monotonic
-        self.queuecommand = template.queuecommand
+        self.queuecommand: Callable[[Command, Callable[[Command], None]], int] = template.queuecommand
         self.lock = threading.Lock()
         self.scan_mutex = threading.RLock()
         self.state = HostState.CREATED
