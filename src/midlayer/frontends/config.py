@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from midlayer.errors import ConfigError, InvalidRequest, UsageError
+from midlayer.frontends.fault_tables import FaultMistake, read_faults
 from midlayer.frontends.target.spec import TargetSpec, TargetSpecError
+from midlayer.lower.filters import FaultRule
 from midlayer.lower.iscsi.spec import SessionSpec, SessionSpecError
 from midlayer.lower.virtual.spec import HostSpec, SpecError, UnitSpec
 from midlayer.mid.quirks import QuirkTable
@@ -43,6 +45,7 @@ class Config:
         first_host_no: Lowest number of a host of ours.
         quirks: Entries ``vendor:model:flags``.
         targets: iSCSI targets.
+        faults: Faults that are in force once the hosts are scanned.
     """
 
     kernel: bool = False
@@ -56,6 +59,7 @@ class Config:
     first_host_no: int = 0
     quirks: tuple[str, ...] = ()
     targets: tuple[TargetSpec, ...] = ()
+    faults: tuple[FaultRule, ...] = ()
 
 
 def load(path: Path) -> Config:
@@ -116,7 +120,7 @@ class _Reader:
         self._base = base
 
     def config(self, tree: Mapping[str, Any]) -> Config:
-        self._only(tree, ("daemon", "log", "subsystem", "host", "target"), ())
+        self._only(tree, ("daemon", "log", "subsystem", "host", "target", "fault"), ())
         values: dict[str, Any] = {}
         values |= self._table(
             tree, "daemon", {"socket": self._path, "listen": self._listen, "state": self._path}
@@ -144,6 +148,7 @@ class _Reader:
                     raise self._mistake((*place, "host_no"), f"{number} is the number of another host")
         if kernel:
             values.setdefault("first_host_no", OWN_HOSTS_FROM)
+        values["faults"] = self._faults(tree.get("fault", []))
         values["targets"] = self._targets(tree.get("target", []))
         return Config(kernel=kernel, virtual_hosts=tuple(virtual), sessions=tuple(sessions), **values)
 
@@ -209,6 +214,12 @@ class _Reader:
             return UnitSpec.from_mapping(given)
         except SpecError as error:
             raise self._mistake((*place, error.key), error.message) from None
+
+    def _faults(self, given: object) -> tuple[FaultRule, ...]:
+        try:
+            return read_faults(given, ("fault",))
+        except FaultMistake as error:
+            raise self._mistake(error.place, error.message) from None
 
     def _table(
         self, tree: Mapping[str, Any], name: str, converters: Mapping[str, Callable[[KeyPath, Any], Any]]

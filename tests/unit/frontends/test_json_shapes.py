@@ -59,6 +59,9 @@ COMMANDS: dict[str, list[str]] = {
 ELSEWHERE = {
     "event",
     "midlayer events --json",
+    "midlayer fault add --json",
+    "midlayer fault injected --json",
+    "midlayer fault list --json",
     "midlayer plug --json",
     "midlayer plug --new-host --json",
     "midlayer rescan --plan --json",
@@ -111,6 +114,19 @@ def test_what_changes_something(daemon: Up) -> None:
     assert shape(daemon.json("unplug", "--host", str(host["host"]))) == shape(host)
     assert shape(daemon.json("plug", "virtual:disk?size=1M", "--new-host")) == one
     assert daemon.json("rescan", "--plan").keys() == EXAMPLES["midlayer rescan --plan --json"].keys()
+
+
+def test_faults(daemon: Up) -> None:
+    keys = ("name=bad block", f"device={DEVICE}", "opcode=READ(10)", "sense=3/11/00")
+    state = daemon.json("fault", "add", *keys)
+    assert shape(state) == shape(EXAMPLES["midlayer fault add --json"])
+    assert daemon.run("raw", DEVICE, "28000000000000000100", "-r", "512").returncode == 3
+    listed = daemon.json("fault", "list")
+    assert shape(listed) == shape(EXAMPLES["midlayer fault list --json"])
+    injected = daemon.json("fault", "injected")
+    assert shape(injected) == shape(EXAMPLES["midlayer fault injected --json"])
+    assert daemon.json("fault", "clear", "bad block") == listed
+    assert daemon.json("fault", "clear") == daemon.json("fault", "list") == {"items": []}
 
 
 def test_every_vpd_page_begins_and_ends_alike(daemon: Up) -> None:

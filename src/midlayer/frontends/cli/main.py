@@ -29,6 +29,8 @@ _EXAMPLES = {
     "discover": "midlayer discover 192.0.2.1",
     "vpd": "midlayer vpd --page 83 sg3",
     "capture": "midlayer capture /dev/sg3 --mask-serials -o array.json",
+    "fault": "midlayer fault add device=0:0:0:0 opcode=READ lba=4096+8 sense=3/11/00 once=true",
+    "scenario": "midlayer scenario run examples/scenario.toml",
     "raw": "midlayer raw 2:0:1:0 12 00 00 00 24 00 -r 36",
 }
 
@@ -88,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
     _add_lists(verbs)
     _add_management(verbs)
     _add_target(verbs)
+    _add_faults(verbs)
     _add_commands(verbs)
     _add_discover(verbs)
     return root
@@ -199,6 +202,18 @@ def _add_target(verbs: Verbs[_Parser]) -> None:
     from midlayer.frontends.cli.target_options import add_actions
 
     add_actions(_verb(verbs, "target", "target", "target", "offer devices over iSCSI"))
+
+
+def _add_faults(verbs: Verbs[_Parser]) -> None:
+    fault = _verb(verbs, "fault", "faults", "fault", "have devices misbehave on command")
+    fault.add_argument("action", choices=("add", "list", "clear", "injected"), help="what to do with faults")
+    fault.add_argument("words", nargs="*", metavar="WORD", help="add KEY=VALUE …, or clear NAME …")
+    scenario = _verb(verbs, "scenario", "scenario", "scenario", "play faults along a line of time")
+    scenario.add_argument("action", choices=("run", "check"), help="play it, or only look for mistakes")
+    scenario.add_argument("file", type=Path, metavar="FILE", help="TOML, as docs/scenarios.md describes it")
+    scenario.add_argument(
+        "--config", type=Path, metavar="CONFIG", help="play it on a subsystem of its own, not in the daemon"
+    )
 
 
 def _add_commands(verbs: Verbs[_Parser]) -> None:

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from midlayer import errors
 from midlayer.frontends.daemon import models
 from midlayer.frontends.daemon.core import Daemon
+from midlayer.frontends.daemon.faults import add_faults
 from midlayer.frontends.daemon.logging_level import add_logging
 from midlayer.frontends.daemon.stream import Followers, server_sent_events
 from midlayer.frontends.daemon.targets import add_targets
@@ -65,6 +66,7 @@ def make_app(daemon: Daemon) -> FastAPI:
     _add_actions(app, daemon)
     add_logging(app, daemon.trace)
     add_targets(app, daemon.targets)
+    add_faults(app, daemon)
     return app
 
 

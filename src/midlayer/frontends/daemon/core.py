@@ -20,6 +20,7 @@ from midlayer.errors import (
 )
 from midlayer.frontends.config import Config
 from midlayer.frontends.target.server import TargetServer
+from midlayer.lower.filters import faults_of
 from midlayer.lower.iscsi import IscsiDriver
 from midlayer.lower.linux import LinuxDriver, UeventMonitor
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
@@ -75,6 +76,8 @@ class Daemon:
         self.scsimon.settle()
         for target in self.config.targets:
             self.targets.add(target)
+        for rule in self.config.faults:
+            faults_of(self.subsystem).add(rule)
 
     def stop(self) -> None:
         """Take everything down. Devices of ours are gone with the daemon, and are recorded so."""

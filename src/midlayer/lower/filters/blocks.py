@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from midlayer.standards.opcodes import Opcode
 
+if TYPE_CHECKING:
+    from midlayer.mid.command import Command
+
 
 class _Place(NamedTuple):
-    """Where a CDB has its LBA and its number of blocks: offsets and lengths in bytes."""
+    """Where a CDB has its LBA and its number of blocks, and what a number of 0 stands for there."""
 
-    lba: int
-    lba_bytes: int
-    blocks: int
-    blocks_bytes: int
+    fields: struct.Struct
+    none_means: int = 0
+    lba_mask: int = (1 << 64) - 1
 
 
-_AT_10, _AT_12, _AT_16 = _Place(2, 4, 7, 2), _Place(2, 4, 6, 4), _Place(2, 8, 10, 4)
-_AT_32 = _Place(12, 8, 28, 4)
-_SIX = frozenset({Opcode.READ_6, Opcode.WRITE_6})
+_AT_6 = _Place(struct.Struct(">IBx"), 256, 0x1FFFFF)  # the LBA is 21 bits of bytes 1 to 3
+_AT_10 = _Place(struct.Struct(">2xIxH"))
+_AT_12 = _Place(struct.Struct(">2xII"))
+_AT_16 = _Place(struct.Struct(">2xQI"))
+_AT_32 = _Place(struct.Struct(">12xQ8xI"))
 _ACTIONS_32 = range(0x0009, 0x0010)
 
 _PLACES: dict[int, _Place] = {
+    **dict.fromkeys((Opcode.READ_6, Opcode.WRITE_6), _AT_6),
     **dict.fromkeys(
         (
             Opcode.READ_10, Opcode.WRITE_10, Opcode.WRITE_AND_VERIFY_10, Opcode.VERIFY_10,
@@ -37,24 +44,50 @@ _PLACES: dict[int, _Place] = {
         ),
         _AT_16,
     ),
-    Opcode.COMPARE_AND_WRITE: _Place(2, 8, 13, 1),
-    Opcode.WRITE_ATOMIC_16: _Place(2, 8, 12, 2),
+    Opcode.COMPARE_AND_WRITE: _Place(struct.Struct(">2xQ3xB")),
+    Opcode.WRITE_ATOMIC_16: _Place(struct.Struct(">2xQ2xH")),
+    Opcode.VARIABLE_LENGTH_CDB: _AT_32,
 }  # fmt: skip
+
+WITH_BLOCKS = frozenset(_PLACES)
+"""Operation codes of commands that name logical blocks."""
 
 
 def blocks_of(cdb: bytes) -> tuple[int, int] | None:
     """Return the first logical block of a command and how many there are; None if it has none, or is cut."""
-    if cdb[0] in _SIX:
-        if len(cdb) < 6:
-            return None
-        return int.from_bytes(cdb[1:4], "big") & 0x1FFFFF, cdb[4] or 256
     place = _PLACES.get(cdb[0])
-    if cdb[0] == Opcode.VARIABLE_LENGTH_CDB and int.from_bytes(cdb[8:10], "big") in _ACTIONS_32:
-        place = _AT_32
-    if place is None or len(cdb) < place.blocks + place.blocks_bytes:
+    if place is None or not _names_blocks(cdb):
         return None
-    first = int.from_bytes(cdb[place.lba : place.lba + place.lba_bytes], "big")
-    return first, int.from_bytes(cdb[place.blocks : place.blocks + place.blocks_bytes], "big")
+    try:
+        lba, blocks = place.fields.unpack_from(cdb)
+    except struct.error:
+        return None
+    return lba & place.lba_mask, blocks or place.none_means
+
+
+def touches(opcode: int, first: int, last: int) -> Callable[[Command], bool]:
+    """Return a test of the commands with one operation code: is one of these blocks among theirs?
+
+    A command without a length, such as SYNCHRONIZE CACHE to the end of the medium, counts as one block.
+    """
+    unpack = _PLACES[opcode].fields.unpack_from
+    if _PLACES[opcode] in (_AT_6, _AT_32):
+
+        def among(command: Command) -> bool:
+            blocks = blocks_of(command.cdb)
+            return blocks is not None and blocks[0] <= last and first < blocks[0] + (blocks[1] or 1)
+
+        return among
+
+    def touched(command: Command) -> bool:
+        try:
+            lba, blocks = unpack(command.cdb)
+        except struct.error:
+            return False
+        found: bool = lba <= last and first < lba + (blocks or 1)
+        return found
+
+    return touched
 
 
 def service_action_of(cdb: bytes) -> int | None:
@@ -62,3 +95,7 @@ def service_action_of(cdb: bytes) -> int | None:
     if cdb[0] == Opcode.VARIABLE_LENGTH_CDB:
         return int.from_bytes(cdb[8:10], "big") if len(cdb) >= 10 else None
     return cdb[1] & 0x1F if len(cdb) > 1 else None
+
+
+def _names_blocks(cdb: bytes) -> bool:
+    return cdb[0] != Opcode.VARIABLE_LENGTH_CDB or service_action_of(cdb) in _ACTIONS_32

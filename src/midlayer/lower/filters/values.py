@@ -226,6 +226,10 @@ def sense(key: str, value: object, *, descriptor: bool = False) -> bytes:
     match = _CODE.fullmatch(printed[2] if printed else given)
     if match is not None and int(match[1], 16) <= 0xF:
         key_number, asc, ascq = (int(part or "0", 16) for part in match.groups())
+    elif given[:1].isdigit():
+        raise RuleError(
+            key, f"{value!r} must be a sense key, ASC and ASCQ such as 3/11/00, or bytes in hexadecimal"
+        )
     else:
         name, _, more = given.partition(",")
         key_number = named(key, name, SenseKey, highest=0xF)

@@ -374,8 +374,8 @@ def test_names_are_made_up_and_stay_free_of_each_other(disk: LogicalUnit) -> Non
         ValueError, match="no fault of this name is in force; there are: fault1, fault2, mine"
     ):
         faults.clear(["mine", "other"])
-    assert faults.clear(["mine"]) == ["mine"]
-    assert faults.clear() == ["fault1", "fault2"]
+    assert [state.rule.name for state in faults.clear(["mine"])] == ["mine"]
+    assert [state.rule.name for state in faults.clear()] == ["fault1", "fault2"]
     assert faults.states() == []
     assert execute(disk, TEST_UNIT_READY).ok
 

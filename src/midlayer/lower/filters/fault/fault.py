@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
 
-from midlayer.lower.filters.blocks import blocks_of, service_action_of
+from midlayer.lower.filters.blocks import WITH_BLOCKS, service_action_of, touches
 from midlayer.lower.filters.fault.rule import FaultRule
 from midlayer.mid.command import Command
 from midlayer.standards.opcodes import Opcode
@@ -19,7 +19,7 @@ _ALWAYS_ANSWERED = frozenset({Opcode.INQUIRY, Opcode.REPORT_LUNS, Opcode.REQUEST
 
 _EVERY_OPCODE = frozenset(range(256))
 
-Predicate = Callable[[Command], bool]
+Test = Callable[[Command], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class Fault:
 
     Attributes:
         rule: What it does.
+        tests: For each operation code that it means, what else a command must fulfil; None for nothing.
         choose: Its chance, repeatable by the rule's seed.
     """
 
@@ -65,25 +66,20 @@ class Fault:
         self._lock = threading.Lock()
         self._matches = self._injections = 0
         self._told: set[tuple[object, ...]] = set()  # who has had the unit attention
-        self._predicates = tuple(_predicates(rule))
+        self.tests = {opcode: _all_of(_tests(rule, opcode)) for opcode in _opcodes(rule)}
 
-    def opcodes(self) -> frozenset[int]:
-        """Return the operation codes of commands that the rule may hit."""
-        rule = self.rule
-        if rule.fail:
-            return frozenset()
-        if rule.qualifier is not None or rule.identity:
-            return frozenset({Opcode.INQUIRY})
-        named = frozenset(opcode for opcode, _ in rule.opcode) or _EVERY_OPCODE
-        return named - _ALWAYS_ANSWERED if rule.unit_attention is not None else named
+    def means(self, command: Command) -> bool:
+        """Return whether the rule is about a command."""
+        opcode = command.cdb[0]
+        if opcode not in self.tests:
+            return False
+        test = self.tests[opcode]
+        return test is None or test(command)
 
     def hits(self, command: Command, now_s: float) -> bool:
-        """Return whether the rule is to act on a command, and count it."""
+        """Return whether the rule is to act on a command that it means, and count it."""
         if not self._begin_s <= now_s < self._end_s:
             return False
-        for predicate in self._predicates:
-            if not predicate(command):
-                return False
         with self._lock:
             self._matches += 1
             chosen = self._is_chosen(command)
@@ -129,28 +125,51 @@ class Fault:
             return FaultState(rule, self._matches, self._injections, active)
 
 
-def _predicates(rule: FaultRule) -> list[Predicate]:
-    """Return what a command must fulfil beside its operation code, the quickest to answer first."""
-    found: list[Predicate] = []
+def _opcodes(rule: FaultRule) -> frozenset[int]:
+    """Return the operation codes of commands that a rule may hit."""
+    if rule.qualifier is not None or rule.identity:
+        return frozenset({Opcode.INQUIRY})
+    opcodes = frozenset(opcode for opcode, _ in rule.opcode) or _EVERY_OPCODE
+    if rule.unit_attention is not None:
+        opcodes -= _ALWAYS_ANSWERED
+    return opcodes & WITH_BLOCKS if rule.lba is not None else opcodes
+
+
+def _tests(rule: FaultRule, opcode: int) -> Iterator[Test]:
+    """Yield what a command with an operation code must fulfil, the quickest to answer first."""
     if rule.state == "lun-gone":
-        return [_meets_missing_lun(rule)]
-    if any(part is not None for part in rule.device):
-        found.append(lambda command: rule.device.covers(command.device))
-    if rule.direction:
-        found.append(lambda command: _direction(command) == rule.direction)
-    if any(action is not None for _, action in rule.opcode):
-        found.append(lambda command: _names_action(rule, command))
-    if rule.service_action:
-        found.append(lambda command: service_action_of(command.cdb) in rule.service_action)
+        yield _meets_missing_lun(rule)
+        return
     if rule.lba is not None:
-        first, last = rule.lba
-        found.append(lambda command: _touches(command.cdb, first, last))
+        yield touches(opcode, *rule.lba)
+    if any(part is not None for part in rule.device):
+        yield lambda command: rule.device.covers(command.device)
+    if rule.direction:
+        yield lambda command: _direction(command) == rule.direction
+    actions = {action for code, action in rule.opcode if code == opcode}
+    if actions and None not in actions:
+        yield lambda command: service_action_of(command.cdb) in actions
+    if rule.service_action:
+        yield lambda command: service_action_of(command.cdb) in rule.service_action
     if rule.initiator:
-        found.append(lambda command: fnmatchcase(command.nexus.initiator_port, rule.initiator))
-    return found
+        yield lambda command: fnmatchcase(command.nexus.initiator_port, rule.initiator)
 
 
-def _meets_missing_lun(rule: FaultRule) -> Predicate:
+def _all_of(found: Iterator[Test]) -> Test | None:
+    tests = tuple(found)
+    if len(tests) < 2:
+        return tests[0] if tests else None
+
+    def test(command: Command) -> bool:
+        for one in tests:  # noqa: SIM110 - a generator costs more than the tests
+            if not one(command):
+                return False
+        return True
+
+    return test
+
+
+def _meets_missing_lun(rule: FaultRule) -> Test:
     """All commands for the unit, and REPORT LUNS to any other of its target, which must leave it out."""
 
     def meets(command: Command) -> bool:
@@ -165,13 +184,3 @@ def _direction(command: Command) -> str:
     if command.data_in is not None:
         return "in"
     return "out" if command.data_out is not None else "none"
-
-
-def _names_action(rule: FaultRule, command: Command) -> bool:
-    opcode, action = command.cdb[0], service_action_of(command.cdb)
-    return any(opcode == code and wanted in (None, action) for code, wanted in rule.opcode)
-
-
-def _touches(cdb: bytes, first: int, last: int) -> bool:
-    blocks = blocks_of(cdb)
-    return blocks is not None and blocks[0] <= last and first < blocks[0] + max(blocks[1], 1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from midlayer.lower.filters.fault.actions import action_of
-from midlayer.lower.filters.fault.fault import Fault, FaultState
+from midlayer.lower.filters.fault.fault import Fault, FaultState, Test
 from midlayer.lower.filters.fault.rule import FAIL, FaultRule
 from midlayer.lower.filters.filter import FAILED, Done, EhHandler, Filter, QueueCommand
 from midlayer.lower.filters.stack import Filters, filters_of
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 KEPT_INJECTIONS = 1000
 
-_Table = list[tuple[Fault, ...] | None]
+_Entry = tuple[Test | None, Fault]
+_Table = list[tuple[_Entry, ...] | None]
 _LEVELS = {f"eh_{level}_handler": level for level in FAIL}
 
 
@@ -84,11 +85,11 @@ class FaultFilter(Filter):
                 self._filters.add(self)
         return rule
 
-    def clear(self, names: Iterable[str] | None = None) -> list[str]:
+    def clear(self, names: Iterable[str] | None = None) -> list[FaultState]:
         """Take rules out of force, all of them by default; what they lost or delayed stays so.
 
         Returns:
-            Their names.
+            How they were at the end.
 
         Raises:
             RuleError: If there is no rule of a name; nothing is cleared then.
@@ -98,12 +99,12 @@ class FaultFilter(Filter):
             for name in chosen:
                 if name not in self._faults:
                     raise self._unknown(name)
-            for name in chosen:
-                del self._faults[name]
+            now_s = self._now_s()
+            cleared = [self._faults.pop(name).state(now_s) for name in chosen]
             self._index()
             if chosen and not self._faults:
                 self._filters.remove(self)
-        return chosen
+        return cleared
 
     def states(self) -> list[FaultState]:
         """Return the rules in force, with their counts, in the order in which a command meets them."""
@@ -134,29 +135,30 @@ class FaultFilter(Filter):
             self._fill(host, table)
 
         def queuecommand(command: Command, done: Done) -> int:
-            faults = table[command.cdb[0]]
-            if faults is None:
-                return behind(command, done)
-            return self._meet(faults, command, done, behind)
+            entries = table[command.cdb[0]]
+            if entries is not None:
+                for test, fault in entries:
+                    if (test is None or test(command)) and fault.hits(command, self._now_s()):
+                        return self._act(fault, command, done, behind)
+            return behind(command, done)
 
         return queuecommand
 
     def eh_handler(self, name: str, command: Command, behind: EhHandler) -> int:
         now_s = self.clock.monotonic()
         for fault in self._eh.get(name, ()):
-            if fault.hits(command, now_s):
+            if fault.means(command) and fault.hits(command, now_s):
                 text = f"{name} for {describe_cdb(command.cdb)}"
                 self._note(now_s, fault, command, text)
                 return FAILED
         return behind(command)
 
-    def _meet(self, faults: tuple[Fault, ...], command: Command, done: Done, behind: QueueCommand) -> int:
-        now_s = self.clock.monotonic()
-        for fault in faults:
-            if fault.hits(command, now_s):
-                self._note(now_s, fault, command, describe_cdb(command.cdb))
-                return action_of(fault)(fault, command, done, behind, self.holding)
-        return behind(command, done)
+    def _now_s(self) -> float:
+        return self.clock.monotonic()
+
+    def _act(self, fault: Fault, command: Command, done: Done, behind: QueueCommand) -> int:
+        self._note(self._now_s(), fault, command, describe_cdb(command.cdb))
+        return action_of(fault)(fault, command, done, behind, self.holding)
 
     def _note(self, now_s: float, fault: Fault, command: Command, text: str) -> None:
         self._injected.append(Injection(now_s, fault.rule.name, command.device.address, text))
@@ -171,11 +173,11 @@ class FaultFilter(Filter):
 
     def _fill(self, host: Host, table: _Table) -> None:
         """Write down, for each operation code, the rules that may hit it; in place: it is being read."""
-        faults = [fault for fault in self._faults.values() if fault.rule.device.covers_host(host)]
+        here = (fault for fault in self._faults.values() if fault.rule.device.covers_host(host))
         by_opcode: _Table = [None] * 256
-        for fault in faults:
-            for opcode in fault.opcodes():
-                by_opcode[opcode] = (*(by_opcode[opcode] or ()), fault)
+        for fault in (fault for fault in here if not fault.rule.fail):
+            for opcode, test in fault.tests.items():
+                by_opcode[opcode] = (*(by_opcode[opcode] or ()), (test, fault))
         table[:] = by_opcode
 
     def _unknown(self, name: str) -> RuleError:
