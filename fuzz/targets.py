@@ -20,6 +20,7 @@ from midlayer.iscsi.target_login import Access
 from midlayer.iscsi.task import Task
 from midlayer.iscsi.text import decode as decode_text
 from midlayer.layout import LayoutError
+from midlayer.lower.filters import FaultRule, Player, Recording
 from midlayer.lower.linux.uevent import UeventError
 from midlayer.lower.linux.uevent import parse as parse_uevent
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
@@ -90,6 +91,15 @@ _DISKS = (
 )
 
 
+def _fault(data: bytes) -> object:
+    words = (word.partition("=")[::2] for word in data.decode(errors="replace").split("|"))
+    return FaultRule.from_mapping(dict(words)).to_mapping()
+
+
+def _recording(data: bytes) -> object:
+    return Player(Recording.parse(data.decode(errors="replace").splitlines())).left()
+
+
 def _command(data: bytes) -> None:
     """First byte: which disk, and which way the data goes; then 16 bytes of CDB; the rest is data."""
     device = _DISKS[data[0] % len(_DISKS)] if data else _DISKS[0]
@@ -142,6 +152,26 @@ TARGETS: dict[str, Target] = {
         ],
     ),
     "config": Target(_config, (ConfigError,), [(EXAMPLES / "default.toml").read_bytes()]),
+    "fault": Target(
+        _fault,
+        (UsageError,),
+        [
+            b"name=a|device=2:0:*:0|opcode=READ;0xc1|lba=8-15|sense=3/11/00|times=1|delay=p50=1ms p99=2s",
+            b"unit_attention=29/00|initiator=iqn.*|after=2s|lasts=1m|probability=1%|seed=7",
+        ],
+    ),
+    "recording": Target(
+        _recording,
+        (UsageError,),
+        [
+            b'{"midlayer_recording": 1, "begun": ""}\n'
+            b'{"device": "0:0:0:0", "inquiry": "0000", "vpd": {"80": "00"}}\n'
+            b'{"n": 1, "device": "0:0:0:0", "at_s": 0.1, "initiator": "local", "cdb": "000000000000", '
+            b'"out": null, "in_length": 4, "in": {"base64": "AAAA"}, "status": 0, "host_byte": 0, '
+            b'"sense": "", "residual": 1, '
+            b'"duration_s": 0.1}\n',
+        ],
+    ),
     "device-url": Target(
         _device_url,
         (UsageError,),

@@ -18,6 +18,9 @@ from midlayer.lower.filters.delay import DelayFilter
 from midlayer.lower.filters.delays import Delay
 from midlayer.lower.filters.fault import FaultFilter, FaultRule, FaultState, Injection, faults_of
 from midlayer.lower.filters.filter import EVERYTHING, Filter, Scope
+from midlayer.lower.filters.record import RecordFilter
+from midlayer.lower.filters.recording import Recording, RecordingError
+from midlayer.lower.filters.replay import Player, ReplayDriver, ReplayFilter
 from midlayer.lower.filters.stack import Filters, filters_of
 from midlayer.lower.filters.trace import TraceFilter
 from midlayer.lower.filters.values import RuleError
@@ -34,6 +37,12 @@ __all__ = [
     "Filter",
     "Filters",
     "Injection",
+    "Player",
+    "RecordFilter",
+    "Recording",
+    "RecordingError",
+    "ReplayDriver",
+    "ReplayFilter",
     "RuleError",
     "Scope",
     "TraceFilter",
