@@ -104,7 +104,7 @@ def parse(text: str, *, file: str = "configuration", base: Path = Path()) -> Con
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _syntax_error(text, file, str(error)) from None
+        raise syntax_error(text, file, str(error)) from None
     except RecursionError:
         raise ConfigError("tables or arrays nested too deeply", file=file) from None
     reader = _Reader(text, file, base)
@@ -306,7 +306,8 @@ def _table_path(header: str, array: bool, counters: dict[str, int]) -> KeyPath:
     return tuple(path)
 
 
-def _syntax_error(text: str, file: str, message: str) -> ConfigError:
+def syntax_error(text: str, file: str, message: str) -> ConfigError:
+    """Return the error for a text that is not TOML; `message` is what tomllib said."""
     match = _AT_LINE.search(message)
     line = int(match[1]) if match else len(text.splitlines()) if _AT_END.search(message) else 0
     clean = _AT_END.sub("", _AT_LINE.sub("", message))

@@ -32,7 +32,7 @@ def test_add_list_and_clear(serving: Serving) -> None:
     state = post(serving, "faults", name="a", device="sg0", opcode="READ", sense="3/11/00", times=1)
     assert state["rule"] == {
         "device": "0:0:0:0",
-        "opcode": ["READ(6)", "READ(10)", "READ(32)", "READ(16)", "READ(12)"],
+        "opcode": ["READ"],
         "times": 1,
         "sense": "3/11/00",
     }

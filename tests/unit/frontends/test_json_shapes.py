@@ -67,6 +67,8 @@ ELSEWHERE = {
     "midlayer rescan --plan --json",
     "midlayer target list --json",  # with a target: tests/unit/frontends/target/test_daemon.py
     "midlayer target sessions --json",
+    "midlayer scenario check --json",
+    "midlayer scenario run --json",
 }
 
 
@@ -127,6 +129,17 @@ def test_faults(daemon: Up) -> None:
     assert shape(injected) == shape(EXAMPLES["midlayer fault injected --json"])
     assert daemon.json("fault", "clear", "bad block") == listed
     assert daemon.json("fault", "clear") == daemon.json("fault", "list") == {"items": []}
+
+
+def test_scenario(daemon: Up) -> None:
+    file = daemon.directory / "scenario.toml"
+    file.write_text(
+        'title = "x"\nend = "1ms"\n[[step]]\nat = 0\n[[step.fault]]\nname = "path"\nstate = "path-down"\n'
+    )
+    played = daemon.json("scenario", "run", file)
+    documented = shape(EXAMPLES["midlayer scenario run --json"])
+    assert shape(played) == documented | {"injections": []}
+    assert shape(daemon.json("scenario", "check", file)) == shape(EXAMPLES["midlayer scenario check --json"])
 
 
 def test_every_vpd_page_begins_and_ends_alike(daemon: Up) -> None:

@@ -205,6 +205,14 @@ def command_text(opcode: int, action: int | None) -> str:
     return name if _plain(name) in _command_names() else f"{opcode:#04x}"
 
 
+def commands_text(meant: Commands) -> list[str]:
+    """Return commands as `commands` reads them; a whole family by its name."""
+    for name, family in _command_names().items():
+        if len(family) > 1 and set(family) == set(meant):
+            return [name.upper()]
+    return [command_text(*pair) for pair in meant]
+
+
 def named(key: str, value: object, enum: type[IntEnum], *, prefix: str = "", highest: int = 0xFF) -> int:
     """Read a member of an enumeration by name, with or without its prefix, or any number."""
     if isinstance(value, int) or (isinstance(value, str) and value.strip()[:1].isdigit()):

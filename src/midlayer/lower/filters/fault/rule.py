@@ -266,7 +266,7 @@ def _same(value: object) -> object:
 
 _TEXTS: dict[str, Callable[[Any], Any]] = {
     "device": str,
-    "opcode": lambda pairs: [values.command_text(*pair) for pair in pairs],
+    "opcode": values.commands_text,
     "service_action": list,
     "lba": lambda pair: str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}-{pair[1]}",
     "after": values.duration_text,
