@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 from weakref import WeakKeyDictionary, ref
 
-from midlayer.lower.filters.filter import EH_HANDLERS, FAILED, SUCCESS, EhHandler, Filter, QueueCommand
+from midlayer.lower.filters.filter import EH_HANDLERS, SUCCESS, EhHandler, Filter, QueueCommand
 from midlayer.lower.filters.holding import Holding
 from midlayer.mid.events import UpperDriver
 from midlayer.mid.host_template import HostTemplate
@@ -107,9 +107,11 @@ class Filters(UpperDriver):
             for cover in self._eh.pop(template):
                 cover.remove()
         for template in wanted - self._eh.keys():
-            self._eh[template] = [_EhCover(self, template, name) for name in EH_HANDLERS]
+            # A handler that the driver does not have stays absent: that there is one means something.
+            own = {name: _own_handler(template, name) for name in EH_HANDLERS}
+            self._eh[template] = [_EhCover(self, template, name, call) for name, call in own.items() if call]
 
-    def eh_call(self, name: str, command: Command, own: EhHandler | None) -> int:
+    def eh_call(self, name: str, command: Command, own: EhHandler) -> int:
         """Make one ``eh_`` callback through the filters of the command's host."""
         path = self._paths.get(command.device.host)
         handler: EhHandler = partial(self._eh_of_driver, name, own)
@@ -118,16 +120,12 @@ class Filters(UpperDriver):
                 handler = partial(one.eh_handler, name, behind=handler)
         return handler(command)
 
-    def _eh_of_driver(self, name: str, own: EhHandler | None, command: Command) -> int:
+    def _eh_of_driver(self, name: str, own: EhHandler, command: Command) -> int:
         """Below all filters: what a filter keeps is ours to end, the rest is the driver's."""
         if name == "eh_abort_handler":
-            if self.holding.abort(command):
-                return SUCCESS
-            return own(command) if own is not None else FAILED
-        ended = self.holding.reset(partial(_REACH[name], command.device))
-        if own is not None:
-            return own(command)
-        return SUCCESS if ended else FAILED
+            return SUCCESS if self.holding.abort(command) else own(command)
+        self.holding.reset(partial(_REACH[name], command.device))
+        return own(command)
 
 
 class _Path:
@@ -179,14 +177,11 @@ class _EhCover:
 
     __slots__ = ("before", "entry", "filters", "name", "own", "template")
 
-    def __init__(self, filters: Filters, template: HostTemplate, name: str) -> None:
+    def __init__(self, filters: Filters, template: HostTemplate, name: str, own: EhHandler) -> None:
         self.name = name
         self.template = template
         self.before = vars(template).get(name)
-        inherited = getattr(type(template), name, None) is getattr(HostTemplate, name, None)
-        self.own: EhHandler | None = None
-        if self.before is not None or not inherited:
-            self.own = getattr(template, name)
+        self.own = own
         self.filters: Filters | None = filters
         self.entry = self._call
         setattr(template, name, self.entry)
@@ -203,8 +198,17 @@ class _EhCover:
 
     def _call(self, command: Command) -> int:
         if self.filters is None:
-            return self.own(command) if self.own is not None else FAILED
+            return self.own(command)
         return self.filters.eh_call(self.name, command, self.own)
+
+
+def _own_handler(template: HostTemplate, name: str) -> EhHandler | None:
+    """Return a driver's handler; None if it has none but what it inherits from `HostTemplate`."""
+    inherited = getattr(type(template), name, None) is getattr(HostTemplate, name, None)
+    if inherited and name not in vars(template):
+        return None
+    handler: EhHandler = getattr(template, name)
+    return handler
 
 
 def _same_device(device: LogicalUnit, command: Command) -> bool:

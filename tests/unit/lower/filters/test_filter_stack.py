@@ -67,6 +67,18 @@ class WithHandlers(ScriptedDriver):
         self.eh_calls.append("device reset")
         return SUCCESS
 
+    def eh_target_reset_handler(self, command: Command) -> int:
+        self.eh_calls.append("target reset")
+        return SUCCESS
+
+    def eh_bus_reset_handler(self, command: Command) -> int:
+        self.eh_calls.append("bus reset")
+        return SUCCESS
+
+    def eh_host_reset_handler(self, command: Command) -> int:
+        self.eh_calls.append("host reset")
+        return SUCCESS
+
 
 @pytest.fixture
 def device(scripted: ScriptedDriver, subsystem: Subsystem) -> LogicalUnit:
@@ -266,9 +278,8 @@ def test_each_level_can_fail(handlers: WithHandlers, subsystem: Subsystem, level
     command = Command(device, TEST_UNIT_READY)
     assert eh(handlers, f"eh_{level}_handler", command) == FAILED
     assert handlers.eh_calls == []
-    if level in ("abort", "device_reset"):
-        assert eh(handlers, f"eh_{level}_handler", command) == SUCCESS
-        assert len(handlers.eh_calls) == 1
+    assert eh(handlers, f"eh_{level}_handler", command) == SUCCESS
+    assert handlers.eh_calls == [level.replace("_", " ")]
     (injection,) = faults_of(subsystem).injections()
     assert injection.command == f"eh_{level}_handler for TEST UNIT READY"
     assert execute(device, TEST_UNIT_READY).ok
@@ -304,14 +315,22 @@ def test_a_reset_ends_what_a_filter_keeps(handlers: WithHandlers, subsystem: Sub
     assert handlers.eh_calls == ["device reset"]
 
 
-def test_a_driver_without_handlers_fails_unless_the_filter_has_the_command(
-    scripted: ScriptedDriver, subsystem: Subsystem
-) -> None:
-    device = subsystem.devices()[0]
-    add_fault(device, lost=True, opcode="TEST UNIT READY")
-    other = Command(device, TEST_UNIT_READY)
-    assert eh(scripted, "eh_abort_handler", other) == FAILED
-    assert eh(scripted, "eh_bus_reset_handler", other) == FAILED
-    lost = later(device)
-    assert eh(scripted, "eh_bus_reset_handler", lost) == SUCCESS
-    assert lost.host_byte == HostByte.DID_RESET
+def test_a_driver_without_handlers_gets_none(scripted: ScriptedDriver, subsystem: Subsystem) -> None:
+    add_fault(subsystem, lost=True, opcode="TEST UNIT READY")
+    add_fault(subsystem, fail="abort")
+    assert [name for name in vars(scripted) if name.startswith("eh_")] == []
+
+
+def test_two_subsystems_share_a_driver(handlers: WithHandlers, subsystem: Subsystem) -> None:
+    seen: list[str] = []
+    second = Subsystem(clock=FakeClock())
+    handlers.start(second)
+    first_filter, second_filter = Marking("first", seen), Marking("second", seen)
+    filters_of(subsystem).add(first_filter)
+    filters_of(second).add(second_filter)
+    filters_of(subsystem).remove(first_filter)
+    assert eh(handlers, "eh_abort_handler", Command(second.devices()[0], TEST_UNIT_READY)) == SUCCESS
+    assert seen == ["second eh_abort_handler"]
+    filters_of(second).remove(second_filter)
+    assert eh(handlers, "eh_abort_handler", Command(second.devices()[0], TEST_UNIT_READY)) == SUCCESS
+    assert len(seen) == 1
