@@ -109,7 +109,7 @@ def expected(keys: dict[str, Any] | None, length: int) -> tuple[int, int, int]:
     else:
         host_byte = HostByte.DID_OK
         if "status" not in keys and "sense" not in keys:
-            residual = keys.get("residual", min(keys.get("short", 0), length))
+            residual = min(keys.get("residual", keys.get("short", 0)), length)
     return 0x18 if "status" in keys else 2 if "sense" in keys else 0, host_byte, residual
 
 

@@ -149,7 +149,8 @@ def _finish(fault: Fault, command: Command, done: Done, holding: Holding) -> Non
         if rule.sense:
             _check_condition(command, _located(rule.sense, rule.lba, command.cdb))
     if rule.residual is not None:
-        command.residual = command.requested_bytes if rule.residual == ALL_BYTES else rule.residual
+        most = command.requested_bytes
+        command.residual = most if rule.residual == ALL_BYTES else min(rule.residual, most)
     delay_s = fault.delay_s()
     if delay_s:
         holding.late(command, delay_s, done, done)
