@@ -11,8 +11,9 @@ from typing import Any
 
 from midlayer.errors import ConfigError, InvalidRequest, UsageError
 from midlayer.frontends.fault_tables import FaultMistake, read_faults
+from midlayer.frontends.filter_tables import FilterSpec, read_filters, read_recording
 from midlayer.frontends.target.spec import TargetSpec, TargetSpecError
-from midlayer.lower.filters import FaultRule
+from midlayer.lower.filters import FaultRule, Recording
 from midlayer.lower.iscsi.spec import SessionSpec, SessionSpecError
 from midlayer.lower.virtual.spec import HostSpec, SpecError, UnitSpec
 from midlayer.mid.quirks import QuirkTable
@@ -46,6 +47,8 @@ class Config:
         quirks: Entries ``vendor:model:flags``.
         targets: iSCSI targets.
         faults: Faults that are in force once the hosts are scanned.
+        filters: Filters that are there from then on, above the faults.
+        replays: Recordings whose hosts answer as they were recorded.
     """
 
     kernel: bool = False
@@ -60,6 +63,8 @@ class Config:
     quirks: tuple[str, ...] = ()
     targets: tuple[TargetSpec, ...] = ()
     faults: tuple[FaultRule, ...] = ()
+    filters: tuple[FilterSpec, ...] = ()
+    replays: tuple[Recording, ...] = ()
 
 
 def load(path: Path) -> Config:
@@ -120,7 +125,7 @@ class _Reader:
         self._base = base
 
     def config(self, tree: Mapping[str, Any]) -> Config:
-        self._only(tree, ("daemon", "log", "subsystem", "host", "target", "fault"), ())
+        self._only(tree, ("daemon", "log", "subsystem", "host", "target", "fault", "filter"), ())
         values: dict[str, Any] = {}
         values |= self._table(
             tree, "daemon", {"socket": self._path, "listen": self._listen, "state": self._path}
@@ -132,6 +137,7 @@ class _Reader:
             raise self._mistake(("host",), "write [[host]], once for each host")
         virtual: list[HostSpec] = []
         sessions: list[SessionSpec] = []
+        replays: list[Recording] = []
         kernel = False
         for index, host in enumerate(hosts):
             place = ("host", index)
@@ -141,6 +147,8 @@ class _Reader:
                 kernel = True
             elif driver == "iscsi":
                 sessions.append(self._session(host, place))
+            elif driver == "replay":
+                replays.append(self._replay(host, place))
             else:
                 virtual.append(self._virtual_host(host, place))
                 number = virtual[-1].host_no
@@ -148,8 +156,10 @@ class _Reader:
                     raise self._mistake((*place, "host_no"), f"{number} is the number of another host")
         if kernel:
             values.setdefault("first_host_no", OWN_HOSTS_FROM)
-        values["faults"] = self._faults(tree.get("fault", []))
-        values["targets"] = self._targets(tree.get("target", []))
+        values |= self._filters(tree) | {
+            "replays": tuple(replays),
+            "targets": self._targets(tree.get("target", [])),
+        }
         return Config(kernel=kernel, virtual_hosts=tuple(virtual), sessions=tuple(sessions), **values)
 
     def _targets(self, targets: object) -> tuple[TargetSpec, ...]:
@@ -171,9 +181,9 @@ class _Reader:
         if not isinstance(host, dict):
             raise self._mistake(place, "write [[host]], once for each host")
         driver = host.get("driver")
-        if driver not in ("virtual", "linux", "twin", "iscsi"):
+        if driver not in ("virtual", "linux", "twin", "iscsi", "replay"):
             said = "is missing" if driver is None else f"{driver!r} is not known"
-            known = 'driver = "virtual", "twin", "iscsi" or "linux"'
+            known = 'driver = "virtual", "twin", "iscsi", "replay" or "linux"'
             raise self._mistake((*place, "driver"), f"{said}; write {known}")
         return str(driver)
 
@@ -215,9 +225,21 @@ class _Reader:
         except SpecError as error:
             raise self._mistake((*place, error.key), error.message) from None
 
-    def _faults(self, given: object) -> tuple[FaultRule, ...]:
+    def _filters(self, tree: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            return read_faults(given, ("fault",))
+            faults = read_faults(tree.get("fault", []), ("fault",))
+            return {
+                "faults": faults,
+                "filters": read_filters(tree.get("filter", []), ("filter",), self._base),
+            }
+        except FaultMistake as error:
+            raise self._mistake(error.place, error.message) from None
+
+    def _replay(self, host: Mapping[str, Any], place: KeyPath) -> Recording:
+        self._only(host, ("driver", "file"), place)
+        path = self._path((*place, "file"), host.get("file"))
+        try:
+            return read_recording(path, (*place, "file"))
         except FaultMistake as error:
             raise self._mistake(error.place, error.message) from None
 

@@ -102,8 +102,8 @@ class KernelDisk:
     def __init__(self, debug: ScsiDebug) -> None:
         (self.device,) = eventually(debug.devices)
         (generic,) = eventually(lambda: list((self.device / "scsi_generic").iterdir()))
+        eventually(lambda: Path(f"/dev/{generic.name}").exists())
         eventually(lambda: list((self.device / "block").iterdir()), reason="sd to be done with its probe")
-        subprocess.run(["udevadm", "settle"], check=False)
         if not (DEBUGFS / "scsi_debug").exists():
             subprocess.run(["mount", "-t", "debugfs", "none", str(DEBUGFS)], check=True)
         self.errors = DEBUGFS / "scsi_debug" / self.device.name / "error"

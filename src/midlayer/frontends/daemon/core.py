@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from midlayer.errors import (
     UsageError,
 )
 from midlayer.frontends.config import Config
+from midlayer.frontends.filter_tables import open_filters
 from midlayer.frontends.target.server import TargetServer
-from midlayer.lower.filters import faults_of
+from midlayer.lower.filters import ReplayDriver, faults_of
 from midlayer.lower.iscsi import IscsiDriver
 from midlayer.lower.linux import LinuxDriver, UeventMonitor
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
@@ -59,6 +61,8 @@ class Daemon:
         self.virtual = VirtualDriver(self.subsystem)
         self.iscsi = IscsiDriver(self.subsystem)
         self.linux = LinuxDriver(self.subsystem)
+        self.replay = ReplayDriver(self.subsystem)
+        self._filters = ExitStack()
         self.monitor = UeventMonitor(self.subsystem, self.linux) if config.kernel else None
         self.targets = TargetServer(self.find, self.subsystem.clock)
 
@@ -73,17 +77,22 @@ class Daemon:
             self.virtual.add_host(spec)
         for session in self.config.sessions:
             self.iscsi.add_host(session, patient=True)
+        for recording in self.config.replays:
+            hosts, _ = self.replay.add_hosts(recording)
+            self._filters.callback(self.replay.remove_hosts, hosts)
         self.scsimon.settle()
         for target in self.config.targets:
             self.targets.add(target)
         for rule in self.config.faults:
             faults_of(self.subsystem).add(rule)
+        self._filters.enter_context(open_filters(self.subsystem, self.config.filters))
 
     def stop(self) -> None:
         """Take everything down. Devices of ours are gone with the daemon, and are recorded so."""
         self.targets.stop()
         if self.monitor is not None:
             self.monitor.stop()
+        self._filters.close()
         for host in self.subsystem.hosts():
             if host.template in (self.virtual, self.iscsi):
                 self.subsystem.remove_host(host)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from midlayer.lower.filters import values
 from midlayer.lower.filters.delay import DelayFilter
 from midlayer.lower.filters.delays import Delay
 from midlayer.lower.filters.fault import FaultFilter, FaultRule, FaultState, Injection, faults_of
@@ -49,6 +50,7 @@ __all__ = [
     "add_fault",
     "faults_of",
     "filters_of",
+    "values",
 ]
 
 

@@ -32,7 +32,7 @@ class TraceFilter(Filter):
         scope: For which logical units.
     """
 
-    def __init__(self, say: Callable[[str], None] | None = None, scope: Scope = EVERYTHING) -> None:
+    def __init__(self, say: Callable[[str], object] | None = None, scope: Scope = EVERYTHING) -> None:
         super().__init__(scope)
         self._say = say or _log.info
         self._numbers = itertools.count(1)
