@@ -19,6 +19,7 @@ from midlayer.iscsi.target import TargetConnection
 from midlayer.iscsi.target_login import Access
 from midlayer.iscsi.task import Task
 from midlayer.iscsi.text import decode as decode_text
+from midlayer.frontends.scenario.reader import parse as parse_scenario
 from midlayer.layout import LayoutError
 from midlayer.lower.filters import FaultRule, Player, Recording
 from midlayer.lower.linux.uevent import UeventError
@@ -91,6 +92,10 @@ _DISKS = (
 )
 
 
+def _scenario(data: bytes) -> object:
+    return parse_scenario(data.decode(errors="replace"))
+
+
 def _fault(data: bytes) -> object:
     words = (word.partition("=")[::2] for word in data.decode(errors="replace").split("|"))
     return FaultRule.from_mapping(dict(words)).to_mapping()
@@ -160,6 +165,7 @@ TARGETS: dict[str, Target] = {
             b"unit_attention=29/00|initiator=iqn.*|after=2s|lasts=1m|probability=1%|seed=7",
         ],
     ),
+    "scenario": Target(_scenario, (ConfigError,), [(EXAMPLES / "scenario.toml").read_bytes()]),
     "recording": Target(
         _recording,
         (UsageError,),

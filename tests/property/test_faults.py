@@ -8,6 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from midlayer.errors import ConfigError
+from midlayer.frontends.scenario.reader import parse as parse_scenario
 from midlayer.lower.filters import FaultRule, RuleError, faults_of
 from midlayer.lower.filters.fault.rule import EFFECTS
 from midlayer.mid.command import Command, HostByte, Phase
@@ -154,6 +156,28 @@ def test_every_command_ends_as_the_rules_say(rules: list[dict[str, Any]], names:
         (model.matches, model.injections) for model in models
     ]
     assert (host.busy, host.waiting, host.unexpected_done, device.busy) == (0, 0, 0, 0)
+
+
+SCENARIO_LINES = st.one_of(
+    st.sampled_from(["[[step]]", "[[step.fault]]", "[step]", "[[fault]]", "[x]"]),
+    st.tuples(
+        st.sampled_from(
+            ["at", "say", "clear", "plug", "title", "end", "name", "lost", "opcode", "delay", "x"]
+        ),
+        st.sampled_from(['"1s"', '"a"', "2", "true", '["a"]', "[[]]", "{}", "1979-05-27", '"', '"READ"']),
+    ).map(" = ".join),
+)
+
+
+@given(st.lists(SCENARIO_LINES, max_size=14).map("\n".join))
+@settings(max_examples=500)
+def test_any_scenario_is_right_or_a_config_error(text: str) -> None:
+    try:
+        scenario = parse_scenario(text, file="s.toml")
+    except ConfigError:
+        return
+    assert scenario.steps
+    assert scenario.end_s >= scenario.steps[-1].at_s
 
 
 def test_every_effect_is_in_a_generated_rule_or_has_a_test_of_its_own() -> None:

@@ -39,6 +39,9 @@ class Case(NamedTuple):
     outcomes: tuple[str, ...]
 
 
+# scsi_debug sends sense data with each error of type 2, also where there is nothing to say.
+EMPTY_SENSE = {"sense": "0/00/00", "execute": False, "residual": 0}
+
 CASES = {
     "medium error": Case(
         "2 1 0x28 0 0 0x2 0x3 0x11 0x0",
@@ -58,19 +61,19 @@ CASES = {
     ),
     "host byte": Case(
         "2 1 0x2a 0x7 0 0 0 0 0",
-        {"opcode": 0x2A, "host_byte": 7, "residual": 0},
+        {"opcode": 0x2A, "host_byte": 7, **EMPTY_SENSE, "status": "GOOD"},
         (WRITE, READ),
         ("DID_ERROR", "GOOD"),
     ),
     "no connection": Case(
         "2 -1 0x12 0x1 0 0 0 0 0",
-        {"opcode": 0x12, "host_byte": 1, "residual": 0, "times": 1},
+        {"opcode": 0x12, "host_byte": 1, **EMPTY_SENSE, "status": "GOOD", "times": 1},
         (INQUIRY,),
         ("DID_NO_CONNECT",),
     ),
     "reservation conflict": Case(
         "2 1 0x28 0 0 0x18 0 0 0",
-        {"opcode": 0x28, "status": 0x18, "residual": 0},
+        {"opcode": 0x28, "status": 0x18, **EMPTY_SENSE},
         (READ,),
         ("RESERVATION CONFLICT",),
     ),

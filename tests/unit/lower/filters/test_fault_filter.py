@@ -159,6 +159,12 @@ def test_a_recovered_error_has_its_data(disk: LogicalUnit) -> None:
     assert (result.status, bytes(result.data)) == (2, b"\xaa" * 512)
 
 
+def test_sense_data_with_another_status(disk: LogicalUnit) -> None:
+    add_fault(disk, host_byte="DID_ERROR", status="GOOD", sense="0/00/00", execute=False, residual=0)
+    result = execute(disk, TEST_UNIT_READY)
+    assert (result.host_byte, result.status, result.sense_data[:1]) == (HostByte.DID_ERROR, 0, b"\x70")
+
+
 def test_executed_though_it_fails(disk: LogicalUnit) -> None:
     add_fault(disk, opcode="WRITE(10)", host_byte="DID_ERROR", execute=True)
     assert not write(disk, b"\xbb" * 512).ok

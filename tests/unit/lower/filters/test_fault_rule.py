@@ -120,7 +120,6 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "unit_attention: '29/00/00/00' must be ASC and ASCQ",
     ),
     "two alone": ({"lost": True, "busy": "host"}, "lost: goes with no busy; write a second [[fault]]"),
-    "status with sense": ({"sense": "3/11", "status": "BUSY"}, "status: must be CHECK CONDITION"),
     "gone, but who": ({"state": "lun-gone", "device": "2:0"}, "device: lun-gone is for one logical unit"),
     "nth and every": ({"nth": 1, "every": 2, "lost": True}, "nth: is for one command, every for many"),
     "identity": ({"identity": "é"}, "identity: 'é' must be a serial number"),

@@ -144,10 +144,9 @@ def _finish(fault: Fault, command: Command, done: Done, holding: Holding) -> Non
     rule = fault.rule
     if rule.ends_command:
         command.host_byte = rule.host_byte or HostByte.DID_OK
-        command.status = rule.status or Status.GOOD
-        command.sense_data = b""
-        if rule.sense:
-            _check_condition(command, _located(rule.sense, rule.lba, command.cdb))
+        usual = Status.CHECK_CONDITION if rule.sense else Status.GOOD
+        command.status = usual if rule.status is None else rule.status
+        command.sense_data = _located(rule.sense, rule.lba, command.cdb) if rule.sense else b""
     if rule.residual is not None:
         most = command.requested_bytes
         command.residual = most if rule.residual == ALL_BYTES else min(rule.residual, most)

@@ -44,7 +44,7 @@ class FaultRule:
         seed: Of the chance, and of whatever else is random in the rule.
         after, lasts: The rule works from so many seconds after it was added, for so many seconds.
 
-        status: SCSI status, 02h by itself with sense data.
+        status: SCSI status; with sense data CHECK CONDITION, unless another is given.
         host_byte: A `HostByte`.
         sense: Sense data.
         execute: True to have the device carry the command out first; by itself for sense keys 0 and 1.
@@ -134,8 +134,6 @@ class FaultRule:
             raise RuleError("device", "lun-gone is for one logical unit; write its address, such as 2:0:1:0")
         if self.execute is False and (self.short or self.corrupt):
             raise RuleError("execute", "false leaves no data to be cut short or corrupted")
-        if self.sense and self.status not in (None, Status.CHECK_CONDITION):
-            raise RuleError("status", "must be CHECK CONDITION, or be left out, where there is sense data")
         if self.nth and self.every:
             raise RuleError("nth", "is for one command, every for many; write one of them")
 
