@@ -334,3 +334,22 @@ def test_two_subsystems_share_a_driver(handlers: WithHandlers, subsystem: Subsys
     filters_of(second).remove(second_filter)
     assert eh(handlers, "eh_abort_handler", Command(second.devices()[0], TEST_UNIT_READY)) == SUCCESS
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2, 4, 5])
+def test_a_lost_command_ends_once_however_much_of_recovery_fails(
+    handlers: WithHandlers, subsystem: Subsystem, clock: FakeClock, failing: int
+) -> None:
+    device = subsystem.devices()[0]
+    levels = ["abort", "device_reset", "target_reset", "bus_reset", "host_reset"][:failing]
+    add_fault(device, lost=True, times=1)
+    if levels:
+        add_fault(device, fail=levels)
+    ended: list[Command] = []
+    command = Command(device, TEST_UNIT_READY, timeout_s=5.0, passthrough=True, on_finished=ended.append)
+    submit(command)
+    for _ in range(200):
+        clock.advance(1.0)
+    assert ended == [command]
+    assert command.host_byte == HostByte.DID_TIME_OUT
+    assert (device.busy, device.host.busy) == (0, 0)
