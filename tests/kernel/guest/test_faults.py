@@ -75,7 +75,7 @@ CASES = {
         "2 1 0x28 0 0 0x18 0 0 0",
         {"opcode": 0x28, "status": 0x18, **EMPTY_SENSE},
         (READ,),
-        ("RESERVATION CONFLICT",),
+        ("NO SENSE, no additional sense information (0/00/00)",),  # and the status beside it
     ),
     "any command": Case(
         "2 -3 0xff 0 0 0x2 0x4 0x44 0x0",

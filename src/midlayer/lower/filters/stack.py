@@ -4,7 +4,7 @@ A host's `queuecommand` is an attribute that each command reads. Filters take it
 when the last of them goes: without filters a command does not meet this module. Commands on their way
 are not touched by a change: each of them comes up by the way that it went down.
 
-A driver's ``eh_`` callbacks are covered in the same way, on the driver's instance.
+A driver's ``eh_`` callbacks are covered on its instance, from the first filter to the end of its hosts.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ class Filters(UpperDriver):
         self._cover_drivers()
 
     def _cover_drivers(self) -> None:
-        wanted = {host.template for host, path in self._paths.items() if path.filters}
+        # Also without filters now: a command that one of them lost may still be aborted.
+        wanted = {host.template for host, path in self._paths.items() if path.used}
         for template in [one for one in self._eh if one not in wanted]:
             for cover in self._eh.pop(template):
                 cover.remove()
@@ -131,10 +132,11 @@ class Filters(UpperDriver):
 class _Path:
     """Stands in for the `queuecommand` of one host."""
 
-    __slots__ = ("behind", "entry", "filters", "host", "top")
+    __slots__ = ("behind", "entry", "filters", "host", "top", "used")
 
     def __init__(self, host: Host) -> None:
         self.host = host
+        self.used = False
         self.behind: QueueCommand | None = None
         self.filters: tuple[Filter, ...] = ()
         self.top: QueueCommand
@@ -150,6 +152,7 @@ class _Path:
         for one in filters:
             top = one.layer(self.host, top)
         self.top, self.filters = top, filters
+        self.used = self.used or bool(filters)
         if filters and not self._is_in_front and not self._is_covered:
             self.host.queuecommand = self.entry
         elif not filters and self._is_in_front:

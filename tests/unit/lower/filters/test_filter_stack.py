@@ -295,6 +295,19 @@ def test_an_abort_takes_a_lost_command_from_the_filter(handlers: WithHandlers, s
     assert len(filters_of(subsystem).holding) == 0
 
 
+def test_a_lost_command_can_be_aborted_after_its_fault_was_cleared(
+    handlers: WithHandlers, subsystem: Subsystem
+) -> None:
+    device = subsystem.devices()[0]
+    add_fault(device, lost=True)
+    command = later(device)
+    faults_of(subsystem).clear()
+    assert eh(handlers, "eh_abort_handler", command) == SUCCESS
+    assert handlers.eh_calls == [], "the driver never had it"
+    subsystem.remove_host(device.host)
+    assert [name for name in vars(handlers) if name.startswith("eh_") and name != "eh_calls"] == []
+
+
 def test_an_aborted_late_command_does_not_end_twice(
     handlers: WithHandlers, subsystem: Subsystem, clock: FakeClock
 ) -> None:
