@@ -136,6 +136,29 @@ def test_busy_commands_go_back_to_the_queue(
     assert clock.pending() == []
 
 
+def test_max_host_blocked_leaves_an_idle_host_alone_for_longer(
+    subsystem: Subsystem, driver: ScriptedDriver, clock: FakeClock, send: Submitter
+) -> None:
+    driver.max_host_blocked = 7
+    (device,) = devices(subsystem, driver, Answer(busy=HOST_BUSY), Answer())
+    command = send(device)
+    clock.advance(6.9 * IDLE_RETRY_S)
+    assert send.ended == []
+    clock.advance(0.2 * IDLE_RETRY_S)
+    assert send.ended == [command]
+
+
+@pytest.mark.parametrize("nonsense", ["busy", [1], -1, True, 2.5])
+def test_nonsense_from_queuecommand_means_that_the_host_is_busy(
+    subsystem: Subsystem, driver: ScriptedDriver, clock: FakeClock, send: Submitter, nonsense: int
+) -> None:
+    (device,) = devices(subsystem, driver, Answer(busy=nonsense), Answer())
+    command = send(device)
+    assert device.host.blocked
+    clock.advance(IDLE_RETRY_S)
+    assert send.ended == [command]
+
+
 @pytest.mark.parametrize(
     ("refusal", "status", "host_byte"),
     [
