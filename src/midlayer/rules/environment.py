@@ -10,6 +10,7 @@ import platform
 import pwd
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,13 @@ _ARCHITECTURES = {
     "armv7l": "arm", "armv6l": "arm", "ppc64le": "ppc64-le", "riscv64": "riscv64", "s390x": "s390x",
 }  # fmt: skip
 _MOST_FILE = 1 << 20
+_USUAL_PLACES = ("bus/{subsystem}/devices/{name}", "class/{subsystem}/{name}", "firmware/{subsystem}/{name}")
+_PLACES: dict[str, tuple[str, ...]] = {
+    "subsystem": ("bus/{name}", "class/{name}"),
+    "module": ("module/{name}",),
+    "drivers": ("bus/{bus}/drivers/{rest}",),
+}
+"""Where sysfs has the device of ``[subsystem/sysname]``."""
 
 
 class BuiltinResult(NamedTuple):
@@ -217,8 +225,11 @@ class SystemEnvironment(Environment):
 
     def device(self, subsystem: str, sysname: str) -> DeviceView | None:
         name = sysname.replace("/", "!")
-        for place in (f"bus/{subsystem}/devices", f"class/{subsystem}"):
-            found = SysfsView.find(f"{self._sys_root}/{place}/{name}", self._sys_root)
+        for form in _PLACES.get(subsystem, _USUAL_PLACES):
+            place = form.format(
+                subsystem=subsystem, name=name, bus=name.partition(":")[0], rest=name.partition(":")[2]
+            )
+            found = SysfsView.find(f"{self._sys_root}/{place}", self._sys_root)
             if found is not None:
                 return found
         return None
@@ -295,20 +306,24 @@ def _number(name: str) -> int | None:
     return int(name) if name.isascii() and name.isdigit() and len(name) < 10 else None
 
 
+@cache
 def _virtualization() -> str:
-    """Return a guess at systemd-detect-virt(1) from what every process may read."""
-    try:
-        product = Path("/sys/class/dmi/id/sys_vendor").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        product = ""
-    try:
-        processor = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        processor = ""
-    for words, name in (("QEMU", "qemu"), ("VMware", "vmware"), ("Xen", "xen"), ("innotek", "oracle")):
-        if words in product:
+    """Return what systemd-detect-virt(1) says, as far as every process may know: the container first."""
+    for path, name in (("/.dockerenv", "docker"), ("/run/.containerenv", "podman")):
+        if os.path.exists(path):
+            return name
+    product, processor = _text("/sys/class/dmi/id/sys_vendor"), _text("/proc/cpuinfo")
+    for word, name in (("QEMU", "qemu"), ("VMware", "vmware"), ("Xen", "xen"), ("innotek", "oracle")):
+        if word in product:
             return name
     return "qemu" if "QEMU" in processor else "none"
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 __all__ = [

@@ -31,6 +31,8 @@ _EXAMPLES = {
     "capture": "midlayer capture /dev/sg3 --mask-serials -o array.json",
     "fault": "midlayer fault add device=0:0:0:0 opcode=READ lba=4096+8 sense=3/11/00 once=true",
     "scenario": "midlayer scenario run examples/scenario.toml",
+    "rules": "midlayer rules test /dev/sda --action=change --rules ./rules.d",
+    "info": "midlayer info -a /dev/sg0",
     "raw": "midlayer raw 2:0:1:0 12 00 00 00 24 00 -r 36",
 }
 
@@ -93,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
     _add_faults(verbs)
     _add_commands(verbs)
     _add_discover(verbs)
+    _add_rules(verbs)
     return root
 
 
@@ -267,6 +270,22 @@ def _add_discover(verbs: Verbs[_Parser]) -> None:
     verb.add_argument("--initiator", metavar="IQN", help="our own name")
     verb.add_argument("--user", metavar="NAME", help="CHAP name")
     verb.add_argument("--secret", metavar="FILE", help="file of mode 0600 with the CHAP secret")
+
+
+def _add_rules(verbs: Verbs[_Parser]) -> None:
+    rules = _verb(verbs, "rules", "rules", "rules", "check udev rules, and say what they would do")
+    rules.add_argument("what", choices=("check", "test"), help="check files, or test rules on a device")
+    rules.add_argument("names", nargs="*", metavar="NAME", help="files and directories; or one device")
+    rules.add_argument("--action", default="add", help="of the event: add, change, remove … (add)")
+    rules.add_argument("--rules", action="append", metavar="DIR", help="in place of udev's own directories")
+    rules.add_argument("-v", "--verbose", action="store_true", help="with every GOTO that was taken")
+    info = _verb(verbs, "info", "info", "info", "show a device as rules see it")
+    info.add_argument("device", metavar="DEVICE", help=f"{_DEVICE_HELP}, or a path below /sys")
+    info.add_argument("-a", "--attributes", action="store_true", help="walk up the parents, in rule syntax")
+    info.add_argument("-x", "--export", action="store_true", help="quote values of -q property for a shell")
+    info.add_argument(
+        "-q", "--query", choices=("property", "symlink", "path", "name", "all"), default="all", help="(all)"
+    )
 
 
 def _command(verbs: Verbs[_Parser], name: str, summary: str, *, module: str = "commands") -> _Parser:

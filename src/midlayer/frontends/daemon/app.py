@@ -22,6 +22,7 @@ from midlayer.frontends.daemon import models
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.faults import add_faults
 from midlayer.frontends.daemon.logging_level import add_logging
+from midlayer.frontends.daemon.rules import add_rules
 from midlayer.frontends.daemon.stream import Followers, server_sent_events
 from midlayer.frontends.daemon.targets import add_targets
 from midlayer.frontends.exit_status import SYNTAX_ERROR, of_error
@@ -67,6 +68,7 @@ def make_app(daemon: Daemon) -> FastAPI:
     add_logging(app, daemon.trace)
     add_targets(app, daemon.targets)
     add_faults(app, daemon)
+    add_rules(app, daemon)
     return app
 
 

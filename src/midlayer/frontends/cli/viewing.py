@@ -1,0 +1,107 @@
+"""Which device, as rules see it: the kernel's in sysfs, the daemon's, or a virtual one of the moment."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import errno
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from midlayer.device_url import AddressForm, DeviceUrl, NodeForm, VirtualForm, parse_device_url
+from midlayer.errors import DeviceUrlError, NodeError
+from midlayer.frontends.own_devices import OwnEnvironment, first_of_its_kind
+from midlayer.frontends.places import default_socket
+from midlayer.rules import DeviceView, Environment, PlainView, SystemEnvironment
+from midlayer.rules.sysfs_view import SysfsView
+
+_CLASSES = ("block", "scsi_generic", "scsi_tape", "scsi_changer")
+
+
+@contextmanager
+def viewed(options: argparse.Namespace, *, programs: bool = True) -> Iterator[tuple[DeviceView, Environment]]:
+    """Give the device that the user named, and the environment in which rules see it.
+
+    Raises:
+        DeviceUrlError: If the text names no device.
+        NodeError: If there is no such device.
+    """
+    text = options.device
+    if text.startswith(("/sys/", "/devices/", "/class/", "/block/", "/bus/")):
+        yield _in_sysfs(text if text.startswith("/sys/") else f"/sys{text}", text), SystemEnvironment()
+        return
+    form = parse_device_url(text)
+    if isinstance(form, VirtualForm):
+        from midlayer.device import open_device
+
+        with closing(open_device(text)) as device:
+            view = first_of_its_kind(device.logical_unit)
+            yield view, OwnEnvironment(view, programs=programs)
+        return
+    own = _of_daemon(options, form)
+    if own is not None:
+        yield own, OwnEnvironment(own, programs=programs)
+    else:
+        yield _of_kernel(form, text), SystemEnvironment()
+
+
+def _of_daemon(options: argparse.Namespace, form: DeviceUrl) -> PlainView | None:
+    """Return a device of the daemon's own; None if it is the kernel's, or no daemon is there to ask."""
+    if isinstance(form, NodeForm) and form.explicit:
+        return None
+    socket = options.socket or default_socket()
+    if options.socket is None and not socket.exists():
+        return None
+    from midlayer.frontends.cli.client import Client
+
+    with Client(socket) as client:
+        answer = client.get("info", options.device)
+    view: PlainView | None = None
+    for seen in reversed(answer["devices"]):
+        view = _rebuilt(seen, view)
+    return view
+
+
+def _rebuilt(seen: Mapping[str, Any], parent: PlainView | None) -> PlainView:
+    number = seen["devnum"]
+    return PlainView(
+        devpath=seen["devpath"],
+        subsystem=seen["subsystem"],
+        driver=seen["driver"],
+        devnode=seen["devnode"],
+        devnum=None if number is None else (number[0], number[1]),
+        own_properties=seen["properties"],
+        attributes={name: base64.b64decode(data) for name, data in seen["attributes"].items()},
+        parent=parent,
+    )
+
+
+def _of_kernel(form: DeviceUrl, text: str) -> SysfsView:
+    if isinstance(form, AddressForm):
+        return _in_sysfs(f"/sys/bus/scsi/devices/{form.address}", text)
+    if not isinstance(form, NodeForm):
+        raise DeviceUrlError(f"{text!r}: rules know kernel devices, virtual ones and those of the daemon")
+    if Path(form.path).exists():
+        found = SysfsView.of_node(form.path)
+        if found is not None:
+            return found
+    for place in _CLASSES:
+        found = SysfsView.find(f"/sys/class/{place}/{form.name}")
+        if found is not None:
+            return found
+    raise _missing(text)
+
+
+def _in_sysfs(path: str, text: str) -> SysfsView:
+    found = SysfsView.find(path)
+    if found is None:
+        raise _missing(text)
+    return found
+
+
+def _missing(text: str) -> NodeError:
+    error = NodeError(f"{text}: this kernel has no such device; see lsscsi, or give a path below /sys")
+    error.errno = errno.ENODEV
+    return error
