@@ -38,6 +38,15 @@ def rules_directory(package: str) -> Path:
     return tree(package) / "lib" / "udev" / "rules.d"
 
 
+def rule_files(*packages: str) -> dict[str, bytes]:
+    """Return the rule files of some packages, or of all, by name."""
+    return {
+        path.name: path.read_bytes()
+        for package in packages or PACKAGES
+        for path in sorted(rules_directory(package).glob("*.rules"))
+    }
+
+
 def udevadm() -> Path:
     """Return Debian's udevadm."""
     return tree("udev") / "bin" / "udevadm"

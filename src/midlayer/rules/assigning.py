@@ -100,13 +100,14 @@ def _tag(event: Event, token: Token) -> None:
         return
     if token.operator is Operator.ASSIGN:
         event.tags.clear()
+        event.all_tags.clear()
     if _TAG.fullmatch(tag) is None:
         event.note(f"TAG: {tag!r} has other characters than letters, digits, - and _, ignored")
     elif token.operator is Operator.REMOVE:
         event.tags.pop(tag, None)
         event.effect(f"TAG -{tag}")
     else:
-        event.tags[tag] = None
+        event.tags[tag] = event.all_tags[tag] = None
         event.effect(f"TAG {tag}")
 
 
@@ -210,10 +211,8 @@ def _run(event: Event, token: Token) -> None:
     if command is None:
         return
     kind = "builtin" if token.kind is Kind.RUN_BUILTIN else "program"
-    # The same command is run once, where it stood first.
-    event.run.setdefault(
-        command, Run(kind, command, tuple(split_command(command)), event.rule.file, event.rule.line)
-    )
+    words = tuple(split_command(command))
+    event.run.append(Run(kind, command, words, event.rule.file, event.rule.line))
     event.effect(f"RUN{'{builtin}' if kind == 'builtin' else ''} {command}")
 
 

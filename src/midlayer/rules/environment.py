@@ -187,6 +187,7 @@ class SystemEnvironment(Environment):
     Args:
         sys_root: Where sysfs is mounted.
         database: Directory of udev's database, for IMPORT{db} and IMPORT{parent}.
+        programs: Directories of programs that are named without a path.
         clock: What limits the time of programs.
     """
 
@@ -195,6 +196,7 @@ class SystemEnvironment(Environment):
         sys_root: str = "/sys",
         *,
         database: str = "/run/udev/data",
+        programs: Sequence[str] = PROGRAM_DIRECTORIES,
         clock: Clock | None = None,
     ) -> None:
         machine = platform.machine()
@@ -202,6 +204,7 @@ class SystemEnvironment(Environment):
         self.virt = _virtualization()
         self._sys_root = sys_root
         self._database = Path(database)
+        self._program_directories = programs
         self._clock = SystemClock() if clock is None else clock
 
     def read_file(self, path: str) -> bytes | None:
@@ -237,7 +240,7 @@ class SystemEnvironment(Environment):
     def run_program(
         self, view: DeviceView, words: Sequence[str], properties: Mapping[str, str], timeout_s: float
     ) -> ProgramResult:
-        path = _program(words[0])
+        path = _program(words[0], self._program_directories)
         if path is None and words[0].rpartition("/")[2] == "scsi_id":
             return scsi_id.as_program(view)  # a container has sysfs, and no udev
         if path is None:
@@ -297,8 +300,8 @@ def database_id(view: DeviceView) -> str:
     return f"+{view.subsystem}:{view.sysname.replace('/', '!')}"
 
 
-def _program(name: str) -> str | None:
-    places = [name] if name.startswith("/") else [f"{top}/{name}" for top in PROGRAM_DIRECTORIES]
+def _program(name: str, directories: Sequence[str]) -> str | None:
+    places = [name] if name.startswith("/") else [f"{top}/{name}" for top in directories]
     return next((place for place in places if "\0" not in place and os.path.isfile(place)), None)
 
 

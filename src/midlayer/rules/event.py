@@ -44,13 +44,14 @@ class Event:
         self.properties = {"ACTION": action, **view.properties}
         self.links: dict[str, None] = {}
         self.tags: dict[str, None] = dict.fromkeys(view.tags)
+        self.all_tags = dict(self.tags)  # a tag that is taken away still matches
         self.name = ""
         self.owner: int | None = None
         self.group: int | None = None
         self.names: dict[Kind, str] = {}
         self.mode: int | None = None
         self.seclabels: dict[str, str] = {}
-        self.run: dict[str, Run] = {}
+        self.run: list[Run] = []
         self.writes: list[Write] = []
         self.link_priority = 0
         self.watch: bool | None = None
@@ -70,17 +71,17 @@ class Event:
         if key == "DEVLINKS":
             return " ".join(f"/dev/{link}" for link in self.links) or None
         if key == "TAGS":
+            return f":{':'.join(self.all_tags)}:" if self.all_tags else None
+        if key == "CURRENT_TAGS":
             return f":{':'.join(self.tags)}:" if self.tags else None
         return self.properties.get(key)
 
     def exported(self) -> dict[str, str]:
         """Return all properties as a program gets them."""
         found = dict(self.properties)
-        for key in ("DEVLINKS", "TAGS"):
+        for key in ("DEVLINKS", "TAGS", "CURRENT_TAGS"):
             if value := self.property(key):
                 found[key] = value
-        if "TAGS" in found:
-            found["CURRENT_TAGS"] = found["TAGS"]
         return found
 
     def attribute(self, view: DeviceView, name: str) -> str | None:
@@ -170,7 +171,7 @@ class Event:
             group_name=self.names.get(Kind.GROUP, ""),
             mode=mode,
             tags=tuple(self.tags),
-            run=tuple(self.run.values()),
+            run=tuple(self.run),
             writes=tuple(self.writes),
             seclabels=self.seclabels,
             link_priority=self.link_priority,

@@ -177,7 +177,7 @@ MATCHERS: dict[Kind, Matcher] = {
     Kind.MATCH_NAME: lambda event, view, token: matches_text(token, event.name),
     Kind.MATCH_ENV: _env,
     Kind.MATCH_CONST: _const,
-    Kind.MATCH_TAG: lambda event, view, token: _matches_any(token, event.tags),
+    Kind.MATCH_TAG: lambda event, view, token: _matches_any(token, event.all_tags),
     Kind.MATCH_SUBSYSTEM: lambda event, view, token: matches_text(token, view.subsystem),
     Kind.MATCH_DRIVER: lambda event, view, token: matches_text(token, view.driver),
     Kind.MATCH_ATTR: _attr,
@@ -187,7 +187,7 @@ MATCHERS: dict[Kind, Matcher] = {
     Kind.PARENTS_DRIVER: lambda event, view, token: matches_text(token, view.driver),
     Kind.PARENTS_ATTR: _attr,
     Kind.PARENTS_TAG: lambda event, view, token: _matches_any(
-        token, event.tags if view is event.view else view.tags
+        token, event.all_tags if view is event.view else view.tags
     ),
     Kind.MATCH_TEST: _test,
     Kind.PROGRAM: _program,

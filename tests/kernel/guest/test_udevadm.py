@@ -1,0 +1,114 @@
+"""Rules on the kernel's SCSI devices: midlayer and Debian's udevadm test, side by side."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import rule_judge, udev_packages
+
+from .eventually import eventually
+from .scsi_debug import ScsiDebug
+
+LoadScsiDebug = Callable[..., ScsiDebug]
+
+SETS = {
+    "udev": ("udev",),
+    "sg3-utils": ("udev", "sg3-utils-udev"),
+    "all": udev_packages.PACKAGES,
+}
+LVM_AND_MULTIPATH = ("udev", "multipath-tools", "kpartx", "lvm2", "dmsetup")
+
+UDEVS_OWN_BUILTINS = ("ID_FS_", "ID_PART_")
+"""blkid as a library tells a little more than the program."""
+
+DOCUMENT_001 = b"""\
+SUBSYSTEM=="scsi_generic", KERNEL=="sg[0-9]*", RUN+="/usr/sbin/sg-test.sh $tempnode $kernel"
+"""
+PARENTS = rb"""
+SUBSYSTEMS=="scsi", ATTRS{vendor}=="Linux", ATTRS{type}=="0", ENV{P_ONE}="$id $driver $attr{model}"
+KERNELS=="host*", ATTRS{vendor}=="Linux", ENV{P_MIXED}="1"
+SUBSYSTEMS=="scsi", KERNELS=="host*", ENV{P_HOST}="$id"
+ENV{P_KEPT}="$id $driver"
+SUBSYSTEMS=="no-such", ENV{P_NEVER}="1"
+ENV{P_LOST}="[$id$driver]"
+ATTRS{vendor}=="Linux   ", ENV{P_TRAILING_SPACE}="1"
+ATTRS{vendor}=="Linux", ENV{P_NO_SPACE}="$attr{vendor}|$attr{rev}"
+ATTR{removable}=="0", ENV{P_OWN}="$attr{size} $attr{queue/rotational} $attr{device/vendor}"
+DRIVERS=="sd", ENV{P_DRIVER}="$driver"
+DRIVER=="", ENV{P_NO_DRIVER}="1"
+ATTRS{inquiry}=="*", ENV{P_BINARY}="1"
+TEST=="queue/scheduler", ENV{P_TEST}="1"
+TEST=="device/vpd_pg83", ENV{P_VPD}="1"
+SYMLINK+="d/$attr{vendor}-$attr{model}-$number-%n"
+ENV{DEVTYPE}=="disk", IMPORT{parent}="*", ENV{P_IMPORT}="$env{MODALIAS}"
+IMPORT{program}="scsi_id --export --whitelisted -d $devnode"
+RUN+="/bin/x $attr{model} %M:%m $env{ID_SERIAL}"
+"""
+
+
+def compare(path: Path, rules: dict[str, bytes], action: str = "add") -> rule_judge.Judged:
+    judged = rule_judge.udevadm_test(str(path), rules, action)
+    outcome = rule_judge.ours(str(path), rules, action)
+    assert rule_judge.difference(outcome, judged, but=UDEVS_OWN_BUILTINS) == []
+    return judged
+
+
+def block(device: Path) -> Path:
+    (found,) = eventually(lambda: list((device / "block").iterdir()), reason=f"a block node of {device.name}")
+    return found.resolve()
+
+
+def generic(device: Path) -> Path:
+    (found,) = eventually(lambda: list((device / "scsi_generic").iterdir()), reason=f"sg of {device.name}")
+    return found.resolve()
+
+
+@pytest.fixture
+def disk(scsi_debug: LoadScsiDebug) -> Path:
+    (device,) = eventually(scsi_debug().devices)
+    return device
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_scsi_debug_disk(disk: Path, name: str) -> None:
+    judged = compare(block(disk), udev_packages.rule_files(*SETS[name]))
+    assert judged.properties["ID_SERIAL"]
+    assert any(link.startswith("disk/by-id/") for link in judged.links)
+
+
+def test_a_cd_drive_and_a_disk_of_qemu(qemu_cd: Path, qemu_disk: Path) -> None:
+    rules = udev_packages.rule_files()
+    assert compare(block(qemu_cd), rules).properties["ID_CDROM"] == "1"
+    assert any(link.startswith("disk/by-path/pci-") for link in compare(block(qemu_disk), rules).links)
+
+
+def test_multipath_and_lvm_on_a_change(disk: Path) -> None:
+    compare(block(disk), udev_packages.rule_files(*LVM_AND_MULTIPATH), "change")
+
+
+def test_a_unit_and_its_sg_node(disk: Path) -> None:
+    rules = udev_packages.rule_files()
+    compare(disk.resolve(), rules)
+    compare(generic(disk), rules)
+
+
+def test_parents_and_attributes(disk: Path) -> None:
+    judged = compare(block(disk), {"50-parents.rules": PARENTS})
+    assert judged.properties["P_ONE"].endswith(" sd scsi_debug")
+    assert "P_MIXED" not in judged.properties
+
+
+def test_the_rule_of_document_001(disk: Path, tmp_path: Path) -> None:
+    node = generic(disk)
+    judged = compare(node, {"50-test-sg.rules": DOCUMENT_001})
+    assert judged.run == [f"/usr/sbin/sg-test.sh /dev/{node.name} {node.name}"]
+    (tmp_path / "50-test-sg.rules").write_bytes(DOCUMENT_001)
+    command = [sys.executable, "-m", "midlayer", "rules", "test", f"/dev/{node.name}", "--json"]
+    printed = subprocess.run([*command, "--rules", str(tmp_path)], check=True, capture_output=True).stdout
+    assert [run["command"] for run in json.loads(printed)["run"]] == judged.run
