@@ -31,10 +31,7 @@ for place in /etc/udev /lib/udev /usr/lib/udev /usr/local/lib/udev; do
 done
 if [ -d /lib/udev ]; then cp /mnt/programs/* /lib/udev/ 2>/dev/null || true; fi
 mount -t tmpfs tmpfs /dev
-for node in /mnt/dev/*; do
-    name=${{node##*/}}
-    if [ -c "$node" ] || [ -b "$node" ]; then touch "/dev/$name"; mount --bind "$node" "/dev/$name"; fi
-done
+ln -s /mnt/dev/* /dev/
 exec {command}
 """
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from tests import rule_judge, udev_packages
 
 from midlayer.rules import parse
-from tests import rule_judge, udev_packages
 
 from .test_udev_rules_language import LOOPBACK, NULL, skip_without_namespace
 

@@ -83,7 +83,10 @@ def lines(text: str) -> Iterator[Line]:
     parts: list[str] = []
     pieces: list[tuple[int, int, int]] = []
     length = 0
-    for number, physical in enumerate(_END_OF_LINE.split(text), 1):
+    physical_lines = _END_OF_LINE.split(text)
+    if not physical_lines[-1]:
+        physical_lines.pop()  # what follows the end of the last line is no line
+    for number, physical in enumerate(physical_lines, 1):
         stripped = physical.lstrip(WHITE_SPACE)
         if stripped.startswith("#"):
             continue

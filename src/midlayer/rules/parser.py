@@ -169,6 +169,8 @@ class _Reader:
 
     def _add(self, line: Line, made: list[Token], label: str, goto: str, goto_offset: int) -> None:
         if not label and not goto and not any(_has_effect(token.kind) for token in made):
+            if not made:
+                return  # why is said already
             self._note(
                 line,
                 0,

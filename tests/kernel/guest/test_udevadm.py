@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from tests import rule_judge, udev_packages
 
 from .eventually import eventually
