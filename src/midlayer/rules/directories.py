@@ -19,6 +19,8 @@ DIRECTORIES = (
 """udev's own, the one that decides first."""
 
 _SUFFIX = ".rules"
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""What tells whether rule files have changed: name, inode, size and time of each."""
 
 
 def files(directories: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -57,6 +59,23 @@ def _is_mask(path: Path) -> bool:
     except OSError:
         return True  # a link that leads nowhere
     return not stat.S_ISREG(status.st_mode) or status.st_size == 0
+
+
+def stamp(directories: Iterable[str | os.PathLike[str]]) -> Stamp:
+    """Return what changes when a rule file does.
+
+    Raises:
+        NodeError: If a directory is there and can not be read.
+    """
+    found = []
+    for directory in directories:
+        for _, path in _entries(Path(directory)):
+            try:
+                status = os.stat(path)
+            except OSError:
+                continue
+            found.append((str(path), status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(sorted(found))
 
 
 def read(path: Path) -> bytes:

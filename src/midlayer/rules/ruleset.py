@@ -63,6 +63,7 @@ class RuleSet:
         self.files = tuple(files)
         self._plans: dict[_PlanKey, list[_FilePlan]] = {}
         self._lock = threading.Lock()
+        self._source: tuple[tuple[str | os.PathLike[str], ...], places.Stamp] | None = None
 
     @classmethod
     def load(cls, directories: Iterable[str | os.PathLike[str]] = DIRECTORIES) -> RuleSet:
@@ -74,7 +75,21 @@ class RuleSet:
         Raises:
             NodeError: If something is there and can not be read. What is wrong in a file is in `mistakes`.
         """
-        return cls(parse(places.read(path), str(path)) for path in places.files(directories))
+        chosen = tuple(directories)
+        stamp = places.stamp(chosen)  # before reading: what is written meanwhile is read again
+        rules = cls(parse(places.read(path), str(path)) for path in places.files(chosen))
+        rules._source = (chosen, stamp)
+        return rules
+
+    def refreshed(self) -> RuleSet:
+        """Return these rules if no file has changed since they were loaded; else the files' rules now.
+
+        Raises:
+            NodeError: If something can not be read; these rules go on to hold then.
+        """
+        if self._source is None or places.stamp(self._source[0]) == self._source[1]:
+            return self
+        return RuleSet.load(self._source[0])
 
     @classmethod
     def of_texts(cls, texts: Mapping[str, str | bytes]) -> RuleSet:

@@ -55,3 +55,14 @@ def test_what_can_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(NodeError, match=r"x\.rules: Permission denied; rules can not be read"):
         RuleSet.load([tmp_path])
+
+
+def test_rules_are_read_again_when_a_file_changes(tmp_path: Path) -> None:
+    write(tmp_path, "x.rules")
+    rules = RuleSet.load([tmp_path])
+    assert rules.refreshed() is rules
+    write(tmp_path, "x.rules", 'ENV{A}="changed"\n')
+    assert rules.refreshed().apply(DISK).properties["A"] == "changed"
+    (tmp_path / "x.rules").unlink()
+    assert len(rules.refreshed()) == 0
+    assert RuleSet.of_texts({}).refreshed().files == ()

@@ -32,6 +32,8 @@ _EXAMPLES = {
     "fault": "midlayer fault add device=0:0:0:0 opcode=READ lba=4096+8 sense=3/11/00 once=true",
     "scenario": "midlayer scenario run examples/scenario.toml",
     "rules": "midlayer rules test /dev/sda --action=change --rules ./rules.d",
+    "check": "midlayer rules check ./rules.d",
+    "test": "midlayer rules test /dev/sda --action=change --rules ./rules.d",
     "info": "midlayer info -a /dev/sg0",
     "raw": "midlayer raw 2:0:1:0 12 00 00 00 24 00 -r 36",
 }
@@ -273,12 +275,16 @@ def _add_discover(verbs: Verbs[_Parser]) -> None:
 
 
 def _add_rules(verbs: Verbs[_Parser]) -> None:
-    rules = _verb(verbs, "rules", "rules", "rules", "check udev rules, and say what they would do")
-    rules.add_argument("what", choices=("check", "test"), help="check files, or test rules on a device")
-    rules.add_argument("names", nargs="*", metavar="NAME", help="files and directories; or one device")
-    rules.add_argument("--action", default="add", help="of the event: add, change, remove … (add)")
-    rules.add_argument("--rules", action="append", metavar="DIR", help="in place of udev's own directories")
-    rules.add_argument("-v", "--verbose", action="store_true", help="with every GOTO that was taken")
+    summary = "check udev rules, and say what they would do"
+    rules = verbs.add_parser("rules", help=summary, description=f"{summary.capitalize()}.")
+    which = rules.add_subparsers(title="what", metavar="WHAT", required=True, parser_class=_Parser)
+    check = _verb(which, "check", "rules", "check", "find the mistakes in rule files", daemon=False)
+    check.add_argument("names", nargs="*", metavar="FILE", help="files, or directories (udev's own)")
+    test = _verb(which, "test", "rules", "test", "say what rules would do to a device, and do nothing")
+    test.add_argument("device", metavar="DEVICE", help=f"{_DEVICE_HELP}, or a path below /sys")
+    test.add_argument("--action", default="add", help="of the event: add, change, remove … (add)")
+    test.add_argument("--rules", action="append", metavar="DIR", help="in place of udev's own directories")
+    test.add_argument("-v", "--verbose", action="store_true", help="with every GOTO that was taken")
     info = _verb(verbs, "info", "info", "info", "show a device as rules see it")
     info.add_argument("device", metavar="DEVICE", help=f"{_DEVICE_HELP}, or a path below /sys")
     info.add_argument("-a", "--attributes", action="store_true", help="walk up the parents, in rule syntax")

@@ -16,12 +16,7 @@ from midlayer.rules.text import one_line
 _ACTIONS = ("add", "remove", "change", "move", "online", "offline", "bind", "unbind")
 
 
-def rules(options: argparse.Namespace) -> int:
-    """Do what was asked for."""
-    return {"check": _check, "test": _test}[options.what](options)
-
-
-def _check(options: argparse.Namespace) -> int:
+def check(options: argparse.Namespace) -> int:
     """Print every mistake; the exit status is 1 if there is one."""
     read_files = list(_files(options.names or DIRECTORIES))
     mistakes = [mistake for file in read_files for mistake in file.mistakes]
@@ -56,14 +51,11 @@ def _summary(read_files: list[RuleFile], mistakes: list[Mistake]) -> str:
     return f"{len(read_files)} file{'s' * (len(read_files) != 1)}, {count} rules, {found}"
 
 
-def _test(options: argparse.Namespace) -> int:
+def test(options: argparse.Namespace) -> int:
     """Print what the rules make of an event of a device; nothing that RUN names is run."""
-    if len(options.names) != 1:
-        raise UsageError("rules test takes one device, such as /dev/sda, sg3 or 2:0:1:0")
     if options.action not in _ACTIONS:
         raise UsageError(f"there is no action {options.action!r}; write one of {' '.join(_ACTIONS)}")
     rule_set = RuleSet.load(options.rules or DIRECTORIES)
-    options.device = options.names[0]
     with viewed(options) as (view, environment):
         outcome = rule_set.apply(view, options.action, environment)
     mistakes = [str(mistake) for mistake in rule_set.mistakes]
