@@ -27,6 +27,8 @@ from midlayer.lower.linux.uevent import parse as parse_uevent
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
 from midlayer.mid.partition import gpt_array, gpt_partitions, partsize
 from midlayer.mid.subsystem import Subsystem
+from midlayer.rules import PlainView, RuleSet
+from midlayer.rules import parse as parse_rules
 from midlayer.standards import mode, vpd
 from midlayer.standards.opcodes import describe_cdb
 from midlayer.standards.sense import Sense, fixed_sense
@@ -75,6 +77,17 @@ def _device_url(data: bytes) -> object:
 def _uevent(data: bytes) -> object:
     event = parse_uevent(data)
     return event.address, event.kind, event.host_no
+
+
+_NODE = PlainView(
+    devpath="/devices/x/sg0", subsystem="scsi_generic", devnode="/dev/sg0", devnum=(21, 0),
+    attributes={"vendor": b"A;$(x)\xff\n"},
+)  # fmt: skip
+
+
+def _rules(data: bytes) -> object:
+    file = parse_rules(data)
+    return [str(mistake) for mistake in file.mistakes], RuleSet([file]).apply(_NODE).to_json()
 
 
 _DISKS = (
@@ -156,6 +169,7 @@ TARGETS: dict[str, Target] = {
             b"change@/x\0ACTION=change\0DEVPATH=/x\0SUBSYSTEM=block\0MAJOR=8\0SEQNUM=1\0",
         ],
     ),
+    "rules": Target(_rules, (), [path.read_bytes() for path in sorted((EXAMPLES / "rules").glob("*.rules"))]),
     "config": Target(_config, (ConfigError,), [(EXAMPLES / "default.toml").read_bytes()]),
     "fault": Target(
         _fault,

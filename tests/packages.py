@@ -22,7 +22,7 @@ PROGRAMS = {
 
 
 def main() -> int:
-    """Install missing programs, then the kernel for the kernel tier."""
+    """Install missing programs, then fetch udev for its rules, and the kernel for the kernel tier."""
     missing = sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
     if missing:
         if os.geteuid() == 0 and shutil.which("apt-get"):
@@ -32,6 +32,7 @@ def main() -> int:
             subprocess.run(["apt-get", "install", "-y", "-qq", *missing], check=False, env=environment)
         else:
             print(f"missing: {', '.join(missing)} (not root, or no apt); tests that need them are skipped")
+    subprocess.run([sys.executable, "-m", "tests.udev_packages"], check=False)
     subprocess.run([sys.executable, "-m", "tests.kernel.prepare"], check=False)
     return 0
 

@@ -189,6 +189,8 @@ RUN+="/bin/run two"
 RUN+="/bin/run one $kernel"
 RUN{program}+="/bin/run '$devnode' $env{L_SPACES}"
 RUN{builtin}+="kmod load nothing"
+RUN+="/bin/run [$env{R_LATER}]"
+ENV{R_LATER}="1"
 
 # what is wrong is left out, alone
 KERNEL="null", ENV{W_OPERATOR}="1"

@@ -29,6 +29,7 @@ class Event:
 
     Attributes:
         view: The device.
+        sysname, devpath: Its name and path, which many rules ask for.
         action: ``add``, ``change``, ``remove`` …
         parent: The device that the last rule with KERNELS, SUBSYSTEMS … found; for $id, $driver, $attr.
         result: What the last PROGRAM printed, or None.
@@ -38,6 +39,8 @@ class Event:
 
     def __init__(self, view: DeviceView, action: str, environment: Environment, *, timeout_s: float) -> None:
         self.view: DeviceView = view
+        self.sysname = view.sysname
+        self.devpath = view.devpath
         self.action = action
         self.environment = environment
         self.timeout_s = timeout_s

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from midlayer.rules.builtins import BUILTINS
 from midlayer.rules.event import Event
 from midlayer.rules.keys import Kind
-from midlayer.rules.lexer import Operator
 from midlayer.rules.parser import Token
 from midlayer.rules.pattern import matches_glob
 from midlayer.rules.substitutions import MOST_NAME, MOST_PATH
@@ -20,17 +19,17 @@ Matcher = Callable[[Event, DeviceView, Token], bool]
 def matches_text(token: Token, value: str) -> bool:
     """Return whether a value, empty if there is none, is what the token asks for."""
     assert token.pattern is not None
-    return token.pattern.matches(value) is (token.operator is Operator.MATCH)
+    return token.pattern.matches(value) is token.wanted
 
 
 def _matches_any(token: Token, values: Iterable[str]) -> bool:
     """``==``: one of them fits; ``!=``: none does."""
     assert token.pattern is not None
-    return any(map(token.pattern.matches, values)) is (token.operator is Operator.MATCH)
+    return any(map(token.pattern.matches, values)) is token.wanted
 
 
 def _answer(token: Token, found: bool) -> bool:
-    return found is (token.operator is Operator.MATCH)
+    return found is token.wanted
 
 
 def _env(event: Event, view: DeviceView, token: Token) -> bool:
@@ -171,8 +170,8 @@ def _import_parent(event: Event, view: DeviceView, token: Token) -> bool:
 
 MATCHERS: dict[Kind, Matcher] = {
     Kind.MATCH_ACTION: lambda event, view, token: matches_text(token, event.action),
-    Kind.MATCH_DEVPATH: lambda event, view, token: matches_text(token, view.devpath),
-    Kind.MATCH_KERNEL: lambda event, view, token: matches_text(token, view.sysname),
+    Kind.MATCH_DEVPATH: lambda event, view, token: matches_text(token, event.devpath),
+    Kind.MATCH_KERNEL: lambda event, view, token: matches_text(token, event.sysname),
     Kind.MATCH_SYMLINK: lambda event, view, token: _matches_any(token, event.links),
     Kind.MATCH_NAME: lambda event, view, token: matches_text(token, event.name),
     Kind.MATCH_ENV: _env,

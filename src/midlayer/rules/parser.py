@@ -30,6 +30,7 @@ class Token:
         format: Of the value, where substitutions are made.
         attribute_format: Of the attribute, where they are made.
         number: A mode, a priority, or 0 and 1 for nowatch and watch.
+        wanted: Of a match: False for !=.
     """
 
     kind: Kind
@@ -40,6 +41,7 @@ class Token:
     format: Format | None = None
     attribute_format: Format | None = None
     number: int | None = None
+    wanted: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -242,7 +244,8 @@ class _Reader:
             extra["format"] = self._format(line, raw, raw.value, raw.value_offset, extra["kind"])
         if kind in _ATTRIBUTE_FORMATS:
             extra["attribute_format"] = self._format(line, raw, raw.attribute or "", raw.offset, kind)
-        return (Token(operator=operator, value=raw.value, **extra),)
+        wanted = operator is not Operator.NO_MATCH
+        return (Token(operator=operator, value=raw.value, wanted=wanted, **extra),)
 
     def _operator(self, line: Line, raw: RawToken, key: Key) -> Operator:
         if raw.operator not in key.operators:

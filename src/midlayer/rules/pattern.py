@@ -27,7 +27,7 @@ class Pattern:
         alternatives: False where ``|`` is a character like any other.
     """
 
-    __slots__ = ("_plain", "_regex", "ignore_case", "text")
+    __slots__ = ("_fullmatch", "_plain", "ignore_case", "text")
 
     def __init__(
         self, text: str, *, ignore_case: bool = False, subsystem: bool = False, alternatives: bool = True
@@ -43,13 +43,13 @@ class Pattern:
             for choice in choices
             if not _GLOB.intersection(choice)
         )
-        self._regex = _compile(tuple(globs), ignore_case) if globs else None
+        self._fullmatch = _compile(tuple(globs), ignore_case).fullmatch if globs else None
 
     def matches(self, value: str) -> bool:
         """Return whether a value looks like this."""
         if (value.casefold() if self.ignore_case else value) in self._plain:
             return True
-        return self._regex is not None and self._regex.fullmatch(value) is not None
+        return self._fullmatch is not None and self._fullmatch(value) is not None
 
     def __repr__(self) -> str:
         return f"Pattern({self.text!r})"

@@ -7,6 +7,7 @@ each function here treats it as a character that is not allowed.
 from __future__ import annotations
 
 import re
+from functools import cache
 
 ALLOWED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789#+-.:=@_")
 """What a device link may have besides valid UTF-8."""
@@ -17,7 +18,11 @@ INPUT = "/ $%?,"
 WHITE_SPACE = " \t\n\r"
 _SPACES = re.compile(r"[ \t\n\r\v\f]+")
 _HEX_ESCAPE = re.compile(r"\\x[0-9A-Fa-f]{2}")
-_PLAIN = re.compile(r"[A-Za-z0-9#+\-.:=@_]*")
+
+
+@cache
+def _plain(allow: str) -> re.Pattern[str]:
+    return re.compile(rf"[A-Za-z0-9#+\-.:=@_{re.escape(allow)}]*")
 
 
 def decode(data: bytes) -> str:
@@ -42,7 +47,7 @@ def replace_characters(text: str, allow: str = "") -> str:
         text: A value that was made of device strings.
         allow: Further characters to let through; with a space among them, other white space becomes one.
     """
-    if _PLAIN.fullmatch(text):
+    if _plain(allow).fullmatch(text):
         return text
     kept: list[str] = []
     at = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from midlayer.rules.text import decode, encode
@@ -126,6 +127,7 @@ class PlainView:
 _LINKS = frozenset({"subsystem", "driver"})
 
 
+@lru_cache(maxsize=4096)
 def name_of(devpath: str) -> str:
     """Return the kernel's name of a device."""
     return devpath.rpartition("/")[2].replace("!", "/")
