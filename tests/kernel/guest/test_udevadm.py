@@ -26,6 +26,8 @@ LVM_AND_MULTIPATH = ("udev", "multipath-tools", "kpartx", "lvm2", "dmsetup")
 UDEVS_OWN_BUILTINS = ("ID_FS_", "ID_PART_")
 """blkid as a library tells a little more than the program."""
 
+UUID = "0f3e6dc4-7a53-4a5e-9c0e-3d1b7d0c5a11"
+
 DOCUMENT_001 = b"""\
 SUBSYSTEM=="scsi_generic", KERNEL=="sg[0-9]*", RUN+="/usr/sbin/sg-test.sh $tempnode $kernel"
 """
@@ -85,6 +87,19 @@ def test_a_cd_drive_and_a_disk_of_qemu(qemu_cd: Path, qemu_disk: Path) -> None:
     rules = udev_packages.rule_files()
     assert compare(block(qemu_cd), rules).properties["ID_CDROM"] == "1"
     assert any(link.startswith("disk/by-path/pci-") for link in compare(block(qemu_disk), rules).links)
+
+
+def test_a_file_system_and_a_partition(disk: Path) -> None:
+    whole = block(disk)
+    node = f"/dev/{whole.name}"
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-L", "data", "-U", UUID, node], check=True)
+    rules = udev_packages.rule_files()
+    links = compare(whole, rules).links
+    assert {f"disk/by-uuid/{UUID}", "disk/by-label/data"} <= links
+    table = "label: gpt\nname=first\n"
+    subprocess.run(["sfdisk", "-q", "--wipe=always", node], input=table.encode(), check=True)
+    (part,) = eventually(lambda: list(whole.glob(f"{whole.name}1")), reason="a partition")
+    assert any(link.startswith("disk/by-partuuid/") for link in compare(part, rules).links)
 
 
 def test_multipath_and_lvm_on_a_change(disk: Path) -> None:
