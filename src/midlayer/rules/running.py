@@ -22,7 +22,7 @@ class ProgramResult(NamedTuple):
 
     Attributes:
         status: Its exit status; None if it was not run, or did not end by itself.
-        output: What it printed on its standard output.
+        output: What it printed on its standard output, up to a NUL.
         why: Why there is no exit status.
     """
 
@@ -69,7 +69,7 @@ def run(words: Sequence[str], properties: Mapping[str, str], timeout_s: float, c
                 os.killpg(process.pid, signal.SIGKILL)
     if status < 0:
         return ProgramResult(None, "", f"ended by signal {-status}")
-    return ProgramResult(status, decode(output))
+    return ProgramResult(status, decode(output.split(b"\0", 1)[0]))
 
 
 def _read(process: subprocess.Popen[bytes], deadline_s: float, clock: Clock) -> bytes:

@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 from midlayer.device import open_device
+from midlayer.frontends.daemon.rules import outcomes
 from midlayer.frontends.own_devices import OwnEnvironment, first_of_its_kind, node_views, unit_view, view_of
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.rules import RuleSet
@@ -71,6 +72,17 @@ def test_persistent_names_are_those_of_udevs_own_rules(unit: LogicalUnit) -> Non
     )
     assert outcome.properties["ID_SCSI_SERIAL"] == "S1"
     assert outcome.notes == ()
+
+
+def test_rules_meet_a_unit_and_each_of_its_nodes(unit: LogicalUnit) -> None:
+    unit.names["sg"] = "sg3"
+    text = """\
+SUBSYSTEM=="scsi", RUN{builtin}+="log $attr{attach_count}"
+SUBSYSTEM=="scsi_generic", RUN+="/x $kernel"
+"""
+    found = outcomes(RuleSet.of_texts({"a.rules": text}), unit, "change", counts={"attach_count": 9})
+    assert [outcome.properties["SUBSYSTEM"] for outcome in found] == ["scsi", "scsi_device", "scsi_generic"]
+    assert [run.command for outcome in found for run in outcome.run] == ["log 9", "/x sg3"]
 
 
 def test_a_program_that_would_open_the_node_is_not_run(unit: LogicalUnit) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from midlayer.errors import UsageError
 from midlayer.frontends.cli.output import print_json
-from midlayer.frontends.cli.viewing import viewed
 from midlayer.rules import DIRECTORIES, Mistake, Outcome, RuleFile, RuleSet, parse
 from midlayer.rules.directories import files, read
 from midlayer.rules.text import one_line
@@ -55,6 +54,8 @@ def test(options: argparse.Namespace) -> int:
     """Print what the rules make of an event of a device; nothing that RUN names is run."""
     if options.action not in _ACTIONS:
         raise UsageError(f"there is no action {options.action!r}; write one of {' '.join(_ACTIONS)}")
+    from midlayer.frontends.cli.viewing import viewed
+
     rule_set = RuleSet.load(options.rules or DIRECTORIES)
     with viewed(options) as (view, environment):
         outcome = rule_set.apply(view, options.action, environment)

@@ -7,6 +7,7 @@ daemon's rights. The client is given the device instead.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,9 +15,12 @@ from pydantic import BaseModel, Field
 
 from midlayer.device_url import NodeForm, parse_device_url
 from midlayer.frontends.daemon.core import Daemon
-from midlayer.frontends.own_devices import view_of
+from midlayer.frontends.own_devices import OwnEnvironment, node_views, unit_view, view_of
+from midlayer.lower.linux import LinuxDriver
+from midlayer.mid.clock import Clock
 from midlayer.mid.logical_unit import LogicalUnit
-from midlayer.rules import DeviceView
+from midlayer.rules import DeviceView, Outcome, RuleSet, SystemEnvironment
+from midlayer.rules.sysfs_view import SysfsView
 from midlayer.rules.view import chain
 
 
@@ -57,6 +61,46 @@ def add_rules(app: FastAPI, daemon: Daemon) -> None:
             "own": own,
             "devices": [_seen(step) for step in chain(view)] if view is not None else [],
         }
+
+
+def outcomes(
+    rules: RuleSet,
+    device: LogicalUnit,
+    action: str = "add",
+    *,
+    counts: Mapping[str, int] | None = None,
+    clock: Clock | None = None,
+) -> list[Outcome]:
+    """Apply rules to a logical unit and to each of its nodes, in the order in which the kernel tells of them.
+
+    Programs of PROGRAM and IMPORT are run; what RUN names is for the caller to carry out, in order.
+
+    Args:
+        rules: Which; `RuleSet.refreshed` keeps them up to date.
+        device: One of ours, or the kernel's.
+        action: ``add``, ``change``, ``remove``.
+        counts: Event counts of a device of ours, such as ``{"attach_count": 7}``.
+        clock: What limits the time of programs.
+    """
+    if isinstance(device.host.template, LinuxDriver):
+        system = SystemEnvironment(clock=clock)
+        return [rules.apply(view, action, system) for view in _kernel_views(device)]
+    views = [unit_view(device, counts), *node_views(device, counts)]
+    return [rules.apply(view, action, OwnEnvironment(view, clock=clock)) for view in views]
+
+
+def _kernel_views(device: LogicalUnit) -> list[SysfsView]:
+    place = f"/sys/bus/scsi/devices/{device.address}"
+    names = (
+        f"{kind}/{name.rpartition('/')[2]}"
+        for key, name in device.names.items()
+        for kind in _DIRECTORIES.get(key, ())
+    )
+    found = (SysfsView.find(path) for path in (place, *(f"{place}/{name}" for name in names)))
+    return [view for view in found if view is not None]
+
+
+_DIRECTORIES = {"sg": ("scsi_generic",), "sd": ("block",), "sr": ("block",), "st": ("scsi_tape",)}
 
 
 def _counts(daemon: Daemon, unit: LogicalUnit) -> dict[str, int]:
