@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -114,6 +115,16 @@ def _place(mistake: Mistake) -> tuple[int, int]:
     return mistake.line, mistake.column
 
 
+@dataclass(slots=True)
+class _Draft:
+    """A rule while its line is read."""
+
+    tokens: list[Token] = field(default_factory=list)
+    label: str = ""
+    goto: str = ""
+    goto_offset: int = 0
+
+
 class _Reader:
     """Reads one file."""
 
@@ -121,88 +132,77 @@ class _Reader:
         self.name = name
         self.rules: list[Rule] = []
         self.mistakes: list[Mistake] = []
-        self._gotos: list[tuple[Rule, Line, int]] = []
+        self._gotos: list[tuple[int, Line, int]] = []  # index of the rule, and where its GOTO is
 
     def line(self, line: Line) -> None:
         """Read a logical line; it becomes a rule, or a mistake, or both."""
         if line.cut == "unfinished":
-            self._note(
-                line, len(line.text), Severity.ERROR, "the file ends within this rule", "end it without \\"
-            )
+            self._error(line, len(line.text), "the file ends within this rule", "end it without \\")
             return
         if line.cut:
-            self._note(
-                line,
-                0,
-                Severity.ERROR,
-                f"the rule is longer than {MOST_LINE} characters",
-                "split it into two",
-            )
+            message = f"the rule is longer than {MOST_LINE} characters"
+            self._error(line, 0, message, "split it into two")
             return
-        made: list[Token] = []
-        label, goto, goto_offset = "", "", 0
+        draft = _Draft()
         try:
             for raw in tokens(line.text):
                 if raw.comma_missing:
-                    self._note(line, raw.offset, Severity.WARNING, f"no comma before {raw.key}", "write one")
-                if raw.key == "LABEL":
-                    label = _flow(raw)
-                elif raw.key == "GOTO":
-                    if goto:
-                        self._note(
-                            line, raw.offset, Severity.WARNING, "a second GOTO", "leave one of them out"
-                        )
-                        continue
-                    goto, goto_offset = _flow(raw), raw.offset
-                elif raw.key in _OLD_KEYS:
-                    self._note(
-                        line,
-                        raw.offset,
-                        Severity.WARNING,
-                        f"{raw.key} is ignored",
-                        "leave it out; udev has none",
-                    )
-                else:
-                    made += self._token(line, raw)
+                    self._warning(line, raw.offset, f"no comma before {raw.key}", "write one")
+                self._take(line, raw, draft)
         except Misread as error:
-            self._note(line, error.offset, Severity.ERROR, error.message, error.mend)
+            self._error(line, error.offset, error.message, error.mend)
             return
-        self._add(line, made, label, goto, goto_offset)
+        self._add(line, draft)
 
-    def _add(self, line: Line, made: list[Token], label: str, goto: str, goto_offset: int) -> None:
-        if not label and not goto and not any(_has_effect(token.kind) for token in made):
-            if not made:
-                return  # why is said already
-            self._note(
-                line,
-                0,
-                Severity.WARNING,
-                "the rule only matches and does nothing",
-                "assign something, or GOTO",
-            )
+    def _take(self, line: Line, raw: RawToken, draft: _Draft) -> None:
+        """Take one key into the rule that is being read."""
+        if raw.key == "LABEL":
+            draft.label = _flow(raw)
+        elif raw.key == "GOTO" and draft.goto:
+            self._warning(line, raw.offset, "a second GOTO", "leave one of them out")
+        elif raw.key == "GOTO":
+            draft.goto, draft.goto_offset = _flow(raw), raw.offset
+        elif raw.key in _OLD_KEYS:
+            self._warning(line, raw.offset, f"{raw.key} is ignored", "leave it out; udev has none")
+        else:
+            draft.tokens += self._token(line, raw)
+
+    def _add(self, line: Line, draft: _Draft) -> None:
+        flows = draft.label or draft.goto
+        if not flows and not any(_has_effect(token.kind) for token in draft.tokens):
+            if draft.tokens:  # else why there are none is said already
+                message = "the rule only matches and does nothing"
+                self._warning(line, 0, message, "assign something, or GOTO")
             return
-        ordered = tuple(sorted(made, key=lambda token: token.kind))
-        rule = Rule(self.name, line.number, ordered, label, goto)
-        if goto:
-            self._gotos.append((rule, line, goto_offset))
+        ordered = tuple(sorted(draft.tokens, key=lambda token: token.kind))
+        rule = Rule(self.name, line.number, ordered, draft.label, draft.goto)
+        if draft.goto:
+            self._gotos.append((len(self.rules), line, draft.goto_offset))
         self.rules.append(rule)
 
     def resolve(self) -> None:
         """Find the labels that GOTOs lead to: the first one of that name further down."""
-        places = {id(rule): index for index, rule in enumerate(self.rules)}
         labels: dict[str, list[int]] = {}
         for index, rule in enumerate(self.rules):
             if rule.label:
                 labels.setdefault(rule.label, []).append(index)
-        for rule, line, offset in self._gotos:
-            here = places[id(rule)]
-            rule.target = next((index for index in labels.get(rule.goto, ()) if index > here), None)
-            if rule.target is not None:
+        for index, line, offset in self._gotos:
+            rule = self.rules[index]
+            found = labels.get(rule.goto, [])
+            below = bisect_right(found, index)
+            if below < len(found):
+                rule.target = found[below]
                 continue
-            above = "; a GOTO leads down only" if rule.goto in labels else ""
+            above = "; a GOTO leads down only" if found else ""
             message = f"GOTO {rule.goto!r} finds no LABEL below{above}"
-            self._note(line, offset, Severity.ERROR, message, f'write LABEL="{rule.goto}" further down')
+            self._error(line, offset, message, f'write LABEL="{rule.goto}" further down')
             rule.goto = ""
+
+    def _error(self, line: Line, offset: int, message: str, mend: str) -> None:
+        self._note(line, offset, Severity.ERROR, message, mend)
+
+    def _warning(self, line: Line, offset: int, message: str, mend: str) -> None:
+        self._note(line, offset, Severity.WARNING, message, mend)
 
     def _note(self, line: Line, offset: int, severity: Severity, message: str, mend: str) -> None:
         number, column = line.place(offset)
@@ -231,7 +231,7 @@ class _Reader:
             refined = REFINE[kind](raw)
             if refined is None:
                 message = f"OPTIONS has no {raw.value!r}"
-                self._note(line, raw.value_offset, Severity.ERROR, message, OPTIONS_HINT)
+                self._error(line, raw.value_offset, message, OPTIONS_HINT)
                 return ()
             extra |= refined
         if operator.is_match and key.glob:
@@ -255,15 +255,15 @@ class _Reader:
             return raw.operator
         if raw.key not in WITHOUT_A_WARNING:
             message = f"{raw.key}{raw.operator} is taken for {raw.key}{instead}"
-            self._note(line, raw.offset, Severity.WARNING, message, f"write {instead}")
+            self._warning(line, raw.offset, message, f"write {instead}")
         return instead
 
     def _format(self, line: Line, raw: RawToken, text: str, offset: int, kind: Kind) -> Format:
         made, wrong = compile_format(text)
         if wrong is not None:
-            self._note(line, offset + wrong.offset, Severity.WARNING, wrong.message, wrong.mend)
+            self._warning(line, offset + wrong.offset, wrong.message, wrong.mend)
         if not text and kind in _NOT_EMPTY:
-            self._note(line, offset, Severity.WARNING, f"{raw.key} has an empty value", "write one")
+            self._warning(line, offset, f"{raw.key} has an empty value", "write one")
         return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.rules import RuleSet
 from midlayer.rules.path_id import path_id
 
+EXAMPLES = Path(__file__).parents[3] / "examples" / "rules"
 PERSISTENT_NAMES = """\
 KERNEL=="sd*[!0-9]|sr*", ENV{ID_SERIAL}!="?*", IMPORT{program}="scsi_id --export --whitelisted -d $devnode", ENV{ID_BUS}="scsi"
 KERNEL=="sd*|sr*", ENV{DEVTYPE}=="disk", ENV{ID_SERIAL}=="?*", SYMLINK+="disk/by-id/$env{ID_BUS}-$env{ID_SERIAL}"
@@ -107,3 +109,16 @@ def test_files_of_a_device_of_ours_can_be_tested(unit: LogicalUnit) -> None:
     assert environment.read_file(f"/sys{view.parent and view.parent.devpath}/vendor") == b"ACME    \n"
     assert environment.device("scsi", str(unit.address)) is not None
     assert (path_id(view, environment) or {})["ID_PATH"] == f"midlayer-scsi-{unit.address}"
+
+
+def test_the_example_removes_a_unit_with_the_wrong_qualifier() -> None:
+    rules = RuleSet.load([EXAMPLES])
+    assert rules.mistakes == []
+    with closing(open_device("virtual:disk?size=1M&vendor=ACME&qualifier=001b")) as device:
+        found = outcomes(rules, device.logical_unit, "add")[0]
+    assert [run.command for run in found.run] == [
+        f"log {found.name} has qualifier 001b, removed",
+        "scsi_remove_device",
+    ]
+    with closing(open_device("virtual:disk?size=1M&vendor=ACME")) as device:
+        assert outcomes(rules, device.logical_unit, "add")[0].run == ()
