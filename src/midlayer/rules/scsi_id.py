@@ -10,6 +10,7 @@ from midlayer.rules.running import ProgramResult
 from midlayer.rules.text import escape, replace_characters, replace_white_space
 from midlayer.standards.designators import (
     Association,
+    CodeSet,
     DesignatorType,
     decode_designators,
     persistent_name,
@@ -97,7 +98,9 @@ def _body(page: bytes | None) -> bytes:
 
 
 def _unit_serial(page: bytes | None) -> str:
-    return _cleaned(_body(page).split(b"\0", 1)[0].decode("latin-1"))
+    """Return the serial number as it is, but for what would end a line."""
+    text = _body(page).split(b"\0", 1)[0].decode("latin-1")
+    return "".join(letter if letter.isprintable() else "_" for letter in text).strip()
 
 
 def _short(pages: Mapping[int, bytes], serial: str) -> tuple[str, str]:
@@ -105,22 +108,23 @@ def _short(pages: Mapping[int, bytes], serial: str) -> tuple[str, str]:
     if not serial:
         return "", ""
     if serial[0] == "S":
-        return _unit_serial(pages.get(0x80)), ""
+        return _cleaned(_unit_serial(pages.get(0x80))), ""
     digits = serial[1:]
     if serial[0] == "0":  # vendor specific: vendor and model stand before it
         for one in decode_designators(_body(pages.get(0x83))):
             if one.designator_type == DesignatorType.VENDOR_SPECIFIC:
-                text = _cleaned(one.text if one.code_set == 2 else one.hex)
+                text = _cleaned(one.text if one.code_set == CodeSet.ASCII else one.hex)
                 return (text, "") if digits.endswith(text) else (digits, "")
     return digits, digits if serial[0] == "3" else ""
 
 
 def _target_port_group(page: bytes | None) -> str:
-    """Return the relative target port, as scsi_id does."""
+    """Return the target port group in hexadecimal, which udev calls ID_TARGET_PORT."""
     for one in decode_designators(_body(page)):
         if (
-            one.association == Association.TARGET_PORT
-            and one.designator_type == DesignatorType.RELATIVE_TARGET_PORT
+            one.association in (Association.LOGICAL_UNIT, Association.TARGET_PORT)
+            and one.designator_type == DesignatorType.TARGET_PORT_GROUP
+            and one.code_set == CodeSet.BINARY
             and len(one.identifier) == 4
         ):
             return f"{int.from_bytes(one.identifier[2:], 'big'):x}"

@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 from tests import rule_judge, udev_packages
 
+from midlayer.rules import scsi_id
+from midlayer.rules.sysfs_view import SysfsView
+from midlayer.rules.text import parse_property
+
 from .eventually import eventually
 from .scsi_debug import ScsiDebug
 
@@ -100,6 +104,19 @@ def test_a_file_system_and_a_partition(disk: Path) -> None:
     subprocess.run(["sfdisk", "-q", "--wipe=always", node], input=table.encode(), check=True)
     (part,) = eventually(lambda: list(whole.glob(f"{whole.name}1")), reason="a partition")
     assert any(link.startswith("disk/by-partuuid/") for link in compare(part, rules).links)
+
+
+def test_scsi_id_is_what_udevs_program_says(disk: Path, qemu_disk: Path, qemu_cd: Path) -> None:
+    program = udev_packages.tree("udev") / "lib" / "udev" / "scsi_id"
+    for device in (disk, qemu_disk, qemu_cd):
+        path = block(device)
+        command = [program, "--export", "--whitelisted", "-d", f"/dev/{path.name}"]
+        theirs = subprocess.run(command, check=False, capture_output=True, text=True).stdout
+        view = SysfsView.find(str(path))
+        assert view is not None
+        ours = [parse_property(line) for line in scsi_id.as_program(view).output.splitlines()]
+        kept = [parse_property(line) for line in theirs.splitlines()]
+        assert [one for one in ours if one] == [one for one in kept if one]
 
 
 def test_multipath_and_lvm_on_a_change(disk: Path) -> None:

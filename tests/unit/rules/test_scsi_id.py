@@ -37,14 +37,14 @@ def test_naa_6_has_a_vendor_extension() -> None:
         "ID_WWN": "0x6000000000000000",
         "ID_WWN_VENDOR_EXTENSION": "0x" + "0" * 15 + "1",
         "ID_WWN_WITH_EXTENSION": "0x6000000000000000" + "0" * 15 + "1",
-        "ID_SCSI_SERIAL": "S_1",
+        "ID_SCSI_SERIAL": "S 1",
     }
 
 
-def test_a_relative_target_port_is_the_target_port() -> None:
-    port = Designator(code_set=1, designator_type=4, identifier=bytes(3) + b"\x02", association=1)
+def test_the_target_port_group_is_udevs_target_port() -> None:
+    port = Designator(code_set=1, designator_type=5, identifier=b"\0\0\x02\0", association=1)
     found = scsi_id.properties(INQUIRY, pages(naa("5" + "0" * 15), port)) or {}
-    assert found["ID_TARGET_PORT"] == "2"
+    assert found["ID_TARGET_PORT"] == "200"
 
 
 def test_the_serial_number_is_the_last_resort() -> None:
