@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from bench import commands, events, faults, iscsi, rules, scale
+from bench import commands, events, faults, iscsi, native, rules, scale
 
 ALL = {
     "commands": commands.run,
     "events": events.run,
     "faults": faults.run,
     "iscsi": iscsi.run,
+    "native": native.run,
     "rules": rules.run,
     "scale": scale.run,
 }

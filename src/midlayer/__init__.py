@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from midlayer.address import Address
     from midlayer.device import Device, open_device
     from midlayer.errors import CommandError, MidlayerError
+    from midlayer.frontends import aio
     from midlayer.mid.command import Command, HostByte, Result
     from midlayer.mid.host_template import HostTemplate
     from midlayer.mid.subsystem import Subsystem
     from midlayer.standards.sam import Status
     from midlayer.standards.sense import Sense, SenseKey
-    from midlayer.upper.sg import execute
+    from midlayer.upper.sg import Request, Session, execute
 
 __all__ = [
     "Address",
@@ -37,12 +38,15 @@ __all__ = [
     "HostByte",
     "HostTemplate",
     "MidlayerError",
+    "Request",
     "Result",
     "Sense",
     "SenseKey",
+    "Session",
     "Status",
     "Subsystem",
     "__version__",
+    "aio",
     "execute",
     "open_device",
 ]
@@ -55,9 +59,11 @@ _HOME = {
     "HostByte": "mid.command",
     "HostTemplate": "mid.host_template",
     "MidlayerError": "errors",
+    "Request": "upper.sg",
     "Result": "mid.command",
     "Sense": "standards.sense",
     "SenseKey": "standards.sense",
+    "Session": "upper.sg",
     "Status": "standards.sam",
     "Subsystem": "mid.subsystem",
     "execute": "upper.sg",
@@ -66,6 +72,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "aio":
+        return import_module("midlayer.frontends.aio")
     if name not in _HOME:
         raise AttributeError(f"module 'midlayer' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"midlayer.{_HOME[name]}"), name)

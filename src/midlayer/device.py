@@ -39,12 +39,14 @@ class Device(BoundDevice):
             host.clock.close()
 
 
-def open_device(text: str) -> Device:
+def open_device(text: str, *, direct_io: bool = False) -> Device:
     """Open a device that needs no daemon.
 
     Args:
         text: ``/dev/sg3``, ``sg3``, ``/dev/sda``, ``2:0:1:0`` (of the kernel), ``virtual:disk?size=1G``,
             ``iscsi://host/iqn/lun``.
+        direct_io: True to ask sg to move data without a copy of its own; it does so where
+            ``/proc/scsi/sg/allow_dio`` says 1 and the buffer's alignment allows. Others never copy.
 
     Raises:
         DeviceUrlError: If `text` does not name such a device.
@@ -56,7 +58,7 @@ def open_device(text: str) -> Device:
         return _virtual(text, form)
     if isinstance(form, IscsiForm):
         return _remote(text, form)
-    return _of_kernel(form)
+    return _of_kernel(form, direct_io=direct_io)
 
 
 def _virtual(text: str, form: VirtualForm) -> Device:
@@ -100,10 +102,11 @@ def _clear_attentions(device: Device) -> None:
             return
 
 
-def _of_kernel(form: NodeForm | AddressForm) -> Device:
+def _of_kernel(form: NodeForm | AddressForm, *, direct_io: bool) -> Device:
     from midlayer.lower.linux import open_node
 
-    return Device(open_node(form.path if isinstance(form, NodeForm) else _node_of(form.address)))
+    path = form.path if isinstance(form, NodeForm) else _node_of(form.address)
+    return Device(open_node(path, direct_io=direct_io))
 
 
 def _node_of(address: Address) -> str:

@@ -7,10 +7,12 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from midlayer.address import Address
 from midlayer.errors import MidlayerError, NodeError, NodePermission, NoSuchDevice, NoSuchHost
+from midlayer.lower.linux.channels import Channels
 from midlayer.lower.linux.in_use import who_uses
 from midlayer.lower.linux.nodes import GONE, node_error, open_node, write_file
 from midlayer.lower.linux.sg_io import MAX_CDB_BYTES, Ioctl, Pool
@@ -48,17 +50,27 @@ class KernelDevice:
     Attributes:
         sysfs: What sysfs said when the device was added.
         pool: Descriptors of the sg node that it has now.
+        channels: Others, for commands that nobody waits for.
     """
 
-    __slots__ = ("pool", "sysfs")
+    __slots__ = ("channels", "pool", "sysfs")
 
-    def __init__(self, sysfs: SysfsDevice, pool: Pool) -> None:
+    def __init__(self, sysfs: SysfsDevice, pool: Pool, channels: Channels) -> None:
         self.sysfs = sysfs
         self.pool = pool
+        self.channels = channels
+
+    def close(self) -> None:
+        """Close the descriptors when the last commands have ended."""
+        self.pool.close()
+        self.channels.close()
 
 
 class LinuxDriver(HostTemplate):
-    """Lower-level driver of the kernel's hosts. Commands complete in the caller's thread.
+    """Lower-level driver of the kernel's hosts.
+
+    A command that somebody waits for completes in the caller's thread, by SG_IO; one with `on_finished`
+    goes by sg's write and read, and completes in a thread that reads the answers of its device.
 
     The kernel queues by itself, so that the mid level's queues are as good as never used here.
 
@@ -69,6 +81,7 @@ class LinuxDriver(HostTemplate):
 
     Attributes:
         sysfs: The reader of sysfs.
+        sg_flags: Of ``sg_io_hdr``, for every command (SG_FLAG_DIRECT_IO).
         closes_when_idle: True to close the descriptors of a device that gets no commands.
         watched: True while a `UeventMonitor` reports what comes and goes.
     """
@@ -81,6 +94,7 @@ class LinuxDriver(HostTemplate):
     names_its_devices = True
     scans_itself = True
     closes_when_idle = True
+    sg_flags = 0
     no_scsi2_lun_in_cdb = True  # the kernel puts the bits in where they belong
 
     def __init__(
@@ -180,14 +194,22 @@ class LinuxDriver(HostTemplate):
                     del device.names[key]
             if "sg" in changes:
                 unit: KernelDevice = device.hostdata
-                unit.pool, stale = self._pool(device), unit.pool
-                stale.close()
+                device.hostdata = self._unit(device, unit.sysfs)
+                unit.close()
             self._subsystem.report_change(device, changes, by_resync=by_resync)
 
     # What the mid level calls; see `HostTemplate`.
 
     def queuecommand(self, command: Command, done: Callable[[Command], None]) -> int:
-        pool: Pool = command.device.hostdata.pool
+        unit: KernelDevice = command.device.hostdata
+        if command.on_finished is not None:
+            try:
+                return unit.channels.submit(command, done)
+            except OSError as error:
+                _fail(command, error)
+            done(command)
+            return 0
+        pool = unit.pool
         try:
             try:
                 slot = pool.pop()
@@ -202,6 +224,14 @@ class LinuxDriver(HostTemplate):
         done(command)
         return 0
 
+    def eh_abort_handler(self, command: Command) -> int:
+        """Forget a command that is on its way: sg has no abort, so the device may still carry it out.
+
+        Its answer is never read, and nothing more comes into its buffer.
+        """
+        unit: KernelDevice = command.device.hostdata
+        return unit.channels.abandon(command)
+
     def info(self, host: Host) -> str:
         found: SysfsHost = host.hostdata.sysfs
         return f"{host.name}, unique_id {found.unique_id}, can_queue {found.can_queue}"
@@ -210,12 +240,12 @@ class LinuxDriver(HostTemplate):
         found = device.host.hostdata.expected.get(device.address)
         if found is None:  # the kernel scans its hosts, we do not
             return errno.ENXIO
-        device.hostdata = KernelDevice(found, self._pool(device))
+        device.hostdata = self._unit(device, found)
         return 0
 
     def slave_destroy(self, device: LogicalUnit) -> None:
         unit: KernelDevice = device.hostdata
-        unit.pool.close()
+        unit.close()
 
     def user_scan(self, host: Host, channel: int | None, target: int | None, lun: int | None) -> bool:
         place = " ".join("-" if number is None else str(number) for number in (channel, target, lun))
@@ -240,9 +270,14 @@ class LinuxDriver(HostTemplate):
     def _is_there(self, device: LogicalUnit) -> bool:
         return self.sysfs.session(device.address) == device.session != ""
 
-    def _pool(self, device: LogicalUnit) -> Pool:
+    def _unit(self, device: LogicalUnit, found: SysfsDevice) -> KernelDevice:
         clock = self._subsystem.clock if self.closes_when_idle else None
-        return Pool(lambda: self._open(device), self._ioctl, clock=clock)
+        open_fd = partial(self._open, device)
+        pool = Pool(open_fd, self._ioctl, clock=clock, flags=self.sg_flags)
+        name = str(device.address)
+        return KernelDevice(
+            found, pool, Channels(name, open_fd, self._ioctl, clock=clock, flags=self.sg_flags)
+        )
 
     def _open(self, device: LogicalUnit) -> int:
         """Open the sg node of a device, and make sure that it is not already another device's."""

@@ -23,6 +23,7 @@ from midlayer.mid.clock import Clock, Timer
 from midlayer.mid.command import Buffer, Command, HostByte
 
 SG_IO = 0x2285
+SG_FLAG_DIRECT_IO = 0x1
 MAX_CDB_BYTES = 252
 MAX_SLOTS = 64
 """Commands that the kernel gets at once for one device; more callers wait for one to end."""
@@ -30,20 +31,20 @@ MAX_SLOTS = 64
 IDLE_CLOSE_S = 1.0
 """After one to two times this long without a command the descriptors of a device are closed."""
 
-_HEADER_BYTES = 88
-_CDB_BYTES = 260
-_SENSE_BYTES = 252
-_DXFER_NONE, _DXFER_TO_DEV, _DXFER_FROM_DEV = -1, -2, -3
+HEADER_BYTES = 88
+CDB_BYTES = 260
+SENSE_BYTES = 252
+DXFER_NONE, DXFER_TO_DEV, DXFER_FROM_DEV = -1, -2, -3
 _DRIVER_STATUS_MASK = 0x0F
 _DRIVER_TIMEOUT, _DRIVER_SENSE = 0x06, 0x08
-_MAX_TIMEOUT_MS = 0xFFFFFFFF
+MAX_TIMEOUT_MS = 0xFFFFFFFF
 
 # interface_id dxfer_direction cmd_len mx_sb_len iovec_count dxfer_len dxferp cmdp sbp timeout flags
-_pack_request = struct.Struct("=iiBBHIQQQII").pack_into
+pack_request = struct.Struct("=iiBBHIQQQII").pack_into
 _CDB_LENGTH_AT = 8
 # status, then (masked_status and msg_status left out) sb_len_wr host_status driver_status resid
-_ANSWER_AT, _RESIDUAL_AT, _ANSWER_END = 64, 72, 76
-_unpack_answer = struct.Struct("=BxxBHHi").unpack_from
+ANSWER_AT, _RESIDUAL_AT, _ANSWER_END = 64, 72, 76
+unpack_answer = struct.Struct("=BxxBHHi").unpack_from
 
 Ioctl = Callable[[int, int, Any, bool], int]
 
@@ -54,28 +55,30 @@ class Slot:
     Args:
         fd: Open for reading and writing. The slot owns it.
         ioctl: `fcntl.ioctl`. It releases the interpreter lock, because the header is short.
+        flags: Of the header, for every command.
     """
 
     __slots__ = (
-        "_address", "_cdb", "_cdb_at", "_count", "_header", "_outcome", "_residual", "_send", "_sense",
-        "_sense_at", "_sent_cdb", "_timeout_s", "fd",
+        "_address", "_cdb", "_cdb_at", "_count", "_flags", "_header", "_outcome", "_residual", "_send",
+        "_sense", "_sense_at", "_sent_cdb", "_timeout_s", "fd",
     )  # fmt: skip
 
-    def __init__(self, fd: int, ioctl: Ioctl) -> None:
+    def __init__(self, fd: int, ioctl: Ioctl, flags: int = 0) -> None:
         self.fd = fd
-        self._header = header = bytearray(_HEADER_BYTES)
+        self._flags = flags
+        self._header = header = bytearray(HEADER_BYTES)
         self._send = partial(ioctl, fd, SG_IO, header, True)
         # A look through a view costs a third of a call that compares bytes.
         view = memoryview(header)
-        self._outcome = view[_ANSWER_AT:_RESIDUAL_AT].cast("Q")
+        self._outcome = view[ANSWER_AT:_RESIDUAL_AT].cast("Q")
         self._residual = view[_RESIDUAL_AT:_ANSWER_END].cast("i")
         # What the header is prepared for; the kernel leaves that part of it as it is.
         self._sent_cdb: bytes | None = None
         self._count = self._address = 0
         self._timeout_s = nan  # which nothing is equal to
         # Never resized, hence never moved; a bytearray takes a CDB far quicker than a ctypes array does.
-        self._cdb = bytearray(_CDB_BYTES)
-        self._sense = bytearray(_SENSE_BYTES)
+        self._cdb = bytearray(CDB_BYTES)
+        self._sense = bytearray(SENSE_BYTES)
         self._cdb_at = addressof(c_char.from_buffer(self._cdb))
         self._sense_at = addressof(c_char.from_buffer(self._sense))
 
@@ -104,11 +107,11 @@ class Slot:
 
     def _prepare(self, count: int, address: int, timeout_s: float) -> None:
         self._timeout_s = nan  # Ctrl-C may come before the end
-        timeout_ms = min(int(timeout_s * 1000) or 1, _MAX_TIMEOUT_MS)
-        direction = _DXFER_FROM_DEV if count > 0 else _DXFER_TO_DEV if count else _DXFER_NONE
-        _pack_request(
-            self._header, 0, 0x53, direction, self._header[_CDB_LENGTH_AT], _SENSE_BYTES, 0, abs(count),
-            address, self._cdb_at, self._sense_at, timeout_ms, 0,
+        timeout_ms = min(int(timeout_s * 1000) or 1, MAX_TIMEOUT_MS)
+        direction = DXFER_FROM_DEV if count > 0 else DXFER_TO_DEV if count else DXFER_NONE
+        pack_request(
+            self._header, 0, 0x53, direction, self._header[_CDB_LENGTH_AT], SENSE_BYTES, 0, abs(count),
+            address, self._cdb_at, self._sense_at, timeout_ms, self._flags,
         )  # fmt: skip
         self._count, self._address, self._timeout_s = count, address, timeout_s
 
@@ -120,11 +123,11 @@ class Slot:
             self._sent_cdb = cdb
 
     def _take_answer(self, command: Command) -> None:
-        answer = _unpack_answer(self._header, _ANSWER_AT)
+        answer = unpack_answer(self._header, ANSWER_AT)
         status, sense_length, host_byte, driver_byte, command.residual = answer
         if status or host_byte or sense_length or driver_byte:
             command.status = status
-            command.host_byte = host_byte or _from_driver_byte(driver_byte)
+            command.host_byte = host_byte or from_driver_byte(driver_byte)
             command.sense_data = bytes(self._sense[:sense_length])
 
     def close(self) -> None:
@@ -138,7 +141,7 @@ class Slot:
         self.close()
 
 
-def _from_driver_byte(driver_byte: int) -> int:
+def from_driver_byte(driver_byte: int) -> int:
     """Kernels before 5.14 say some things in the driver byte only."""
     kind = driver_byte & _DRIVER_STATUS_MASK
     if kind in (0, _DRIVER_SENSE):
@@ -155,13 +158,21 @@ class Pool:
         limit: Most slots at once.
         clock: Closes idle slots, because an open descriptor keeps the module of the host's driver from
             being unloaded and others from opening the node exclusively. None keeps them open.
+        flags: For the slots.
     """
 
     def __init__(
-        self, open_fd: Callable[[], int], ioctl: Ioctl, *, limit: int = MAX_SLOTS, clock: Clock | None = None
+        self,
+        open_fd: Callable[[], int],
+        ioctl: Ioctl,
+        *,
+        limit: int = MAX_SLOTS,
+        clock: Clock | None = None,
+        flags: int = 0,
     ) -> None:
         self._open_fd = open_fd
         self._slot_ioctl = ioctl
+        self._flags = flags
         self._limit = limit
         self._clock = clock
         self._timer: Timer | None = None
@@ -229,7 +240,7 @@ class Pool:
         if slot is not None:
             return slot
         try:
-            slot = Slot(self._open_fd(), self._slot_ioctl)
+            slot = Slot(self._open_fd(), self._slot_ioctl, self._flags)
         except BaseException:
             with self._condition:
                 self._opened -= 1

@@ -16,7 +16,7 @@ from midlayer.errors import AddressError, NodeError
 from midlayer.lower.linux.driver import LinuxDriver
 from midlayer.lower.linux.nodes import GONE, forbidden, node_error
 from midlayer.lower.linux.nodes import open_node as open_descriptor
-from midlayer.lower.linux.sg_io import Ioctl
+from midlayer.lower.linux.sg_io import SG_FLAG_DIRECT_IO, Ioctl
 from midlayer.lower.linux.sysfs import Sysfs, SysfsDevice, SysfsHost
 from midlayer.mid.dispatch import execute
 from midlayer.mid.logical_unit import LogicalUnit
@@ -37,6 +37,7 @@ def open_node(
     proc_root: str | Path = "/proc",
     dev_root: str | Path = "/dev",
     ioctl: Ioctl = fcntl.ioctl,
+    direct_io: bool = False,
 ) -> LogicalUnit:
     """Make a device out of a node, in a subsystem of its own.
 
@@ -45,6 +46,7 @@ def open_node(
             the device's sg node, whichever of its nodes is given.
         sys_root, proc_root, dev_root: Where sysfs, procfs and the nodes are.
         ioctl: Stands in for `fcntl.ioctl` in tests.
+        direct_io: True to ask for transfers without a copy in the kernel.
 
     Returns:
         A device that is ready for commands. Give it back with `close_node`.
@@ -60,6 +62,7 @@ def open_node(
     driver = SingleNodeDriver(
         subsystem, node, sys_root=sys_root, proc_root=proc_root, dev_root=dev_root, ioctl=ioctl
     )
+    driver.sg_flags = SG_FLAG_DIRECT_IO if direct_io else 0
     address = driver.use_sysfs(status) if (sysfs.root / "dev").exists() else driver.ask_node()
     host = driver.add_host(sysfs.host(address.host) or SysfsHost(host_no=address.host))
     device = driver.add_device(host, sysfs.device(address) or SysfsDevice(address=address))
@@ -140,6 +143,8 @@ class SingleNodeDriver(LinuxDriver):
                 os.close(fd)
 
     def _open(self, device: LogicalUnit) -> int:
+        if device.session and not self._is_there(device):
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         fd = open_descriptor(self._node)
         try:
             if device.session:

@@ -1,30 +1,31 @@
 """sg: any SCSI command to any device of the subsystem, and everything about its outcome.
 
-`execute` is the whole interface of this part::
+`execute` sends one command and waits for its end::
 
     result = execute(device, cdb, data_in=4096)
     result.status, result.host_byte, result.sense, result.residual, result.data
 
+`BoundDevice.session` keeps many on their way; see `midlayer.upper.sg.session`.
 Nothing is raised for what a device answers; `Result.raise_for_status` does, when asked.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
-from midlayer.errors import UsageError
 from midlayer.mid.command import Buffer, Command, Result
 from midlayer.mid.dispatch import run
 from midlayer.mid.events import UpperDriver
 from midlayer.mid.logical_unit import LogicalUnit
+from midlayer.upper.sg.buffers import DEFAULT_TIMEOUT_S, buffers
+from midlayer.upper.sg.session import DEFAULT_DEPTH, Session
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-DEFAULT_TIMEOUT_S = 60.0
 MAX_SENSE_BYTES = 252
-_MAX_TRANSFER_BYTES = 256 << 20
 _new, _init = object.__new__, Command.__init__
 
 
@@ -53,15 +54,13 @@ def execute(
     Raises:
         UsageError: If the call makes no sense: no CDB, both directions at once, a read-only buffer.
     """
-    if not 6 <= len(cdb) <= 260:
-        raise UsageError(f"a CDB has 6 to 260 bytes, this one has {len(cdb)}")
-    view: memoryview | None = None
-    if data_in is not None:
-        if data_out is not None:
-            raise UsageError("a command moves data one way: give data_out or data_in, not both")
-        view = memoryview(data_in) if type(data_in) is bytearray else _writable(data_in)
-    elif data_out is not None and type(data_out) is memoryview:
-        data_out = _as_bytes(data_out, "data_out")
+    # What `buffers` would do for the usual ways to call, without the call.
+    if data_out is not None or not 6 <= len(cdb) <= 260:
+        data_out, view = buffers(cdb, data_out, data_in)
+    elif type(data_in) is bytearray:
+        view = memoryview(data_in)
+    else:
+        view = None if data_in is None else buffers(cdb, None, data_in)[1]
     # Command(…) without the detour through the call of the class: Python calls Python quicker.
     command = _new(Command)
     _init(command, device, cdb, data_out, view, timeout_s, 0, True)
@@ -69,25 +68,6 @@ def execute(
     if max_sense < MAX_SENSE_BYTES and len(result.sense_data) > max_sense:
         return result._replace(sense_data=result.sense_data[:max_sense])
     return result
-
-
-def _writable(data_in: bytearray | memoryview | int) -> memoryview:
-    if isinstance(data_in, int):
-        if not 0 <= data_in < _MAX_TRANSFER_BYTES:
-            raise UsageError(
-                f"data_in of {data_in} bytes: 0 to {_MAX_TRANSFER_BYTES - 1} can be moved at once"
-            )
-        return memoryview(bytearray(data_in))
-    view = data_in if isinstance(data_in, memoryview) else memoryview(data_in)
-    if view.readonly:
-        raise UsageError("data_in must be writable, such as a bytearray")
-    return _as_bytes(view, "data_in")
-
-
-def _as_bytes(view: memoryview, name: str) -> memoryview:
-    if not view.contiguous:
-        raise UsageError(f"{name} must be contiguous")
-    return view if view.format == "B" and view.ndim == 1 else view.cast("B")
 
 
 class BoundDevice:
@@ -125,6 +105,10 @@ class BoundDevice:
             timeout_s=timeout_s,
             max_sense=max_sense,
         )
+
+    def session(self, *, depth: int = DEFAULT_DEPTH, on_ready: Callable[[], None] | None = None) -> Session:
+        """Begin to send many commands at once; see `Session`. It holds the device by itself."""
+        return Session(self.logical_unit, depth=depth, on_ready=on_ready)
 
     def close(self) -> None:
         """Give the reference back. A second call does nothing."""

@@ -1,0 +1,72 @@
+"""A command of a session: as it is asked for, while it is on its way, and its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from midlayer.mid import error_handler
+from midlayer.mid.command import Buffer, Command, DriverByte, HostByte, Phase, Result
+from midlayer.mid.dispatch import done
+from midlayer.upper.sg.buffers import DEFAULT_TIMEOUT_S
+from midlayer.upper.sg.scsi_ioctls import SUCCESS
+
+_new_tuple = tuple.__new__
+_DRIVER_OK, _DRIVER_SENSE = DriverByte.DRIVER_OK, DriverByte.DRIVER_SENSE
+
+
+class Request(NamedTuple):
+    """A command to submit.
+
+    Attributes:
+        cdb: 6 to 260 bytes.
+        data_out: Bytes for the device; they must stay as they are until the result is there.
+        data_in: A writable buffer for what the device sends, or a number of bytes to make one of.
+        timeout_s: Seconds that the device has.
+    """
+
+    cdb: bytes
+    data_out: Buffer | None = None
+    data_in: bytearray | memoryview | int | None = None
+    timeout_s: float = DEFAULT_TIMEOUT_S
+
+
+class Sent(Command):
+    """A command with the number that its submitter knows it by."""
+
+    __slots__ = ("pack_id",)
+    pack_id: int
+
+
+def abort_on_its_way(command: Command) -> bool:
+    """Have the mid level, or else the driver, give up a command that is on its way."""
+    by_mid_level: Callable[[Command], object] | None = getattr(error_handler, "abort_command", None)
+    if by_mid_level is not None:
+        return by_mid_level(command) in (True, SUCCESS)
+    handler: Callable[[Command], int] | None
+    handler = getattr(command.device.host.template, "eh_abort_handler", None)
+    if handler is None or command.phase is not Phase.ISSUED or handler(command) != SUCCESS:
+        return False
+    command.host_byte = HostByte.DID_ABORT
+    command.residual = command.requested_bytes
+    done(command)
+    return True
+
+
+def result_of(command: Sent) -> Result:
+    sense_data = command.sense_data
+    # Result(…) without the detour through the constructor that NamedTuple makes.
+    return _new_tuple(
+        Result,
+        (
+            command.status,
+            command.host_byte,
+            _DRIVER_SENSE if sense_data else _DRIVER_OK,
+            sense_data,
+            command.residual,
+            command.duration_s,
+            command.data_in,
+            command.device.address,
+            command.cdb,
+        ),
+    )
