@@ -1,6 +1,6 @@
 """Sessions at a depth against one command at a time, on a device that needs 100 µs for each command.
 
-The device completes commands from one thread, as a host adapter's interrupt does; a virtual disk itself answers
+The device completes commands from one thread, as a host adapter does; a virtual disk itself answers
 before `queuecommand` returns, and has no latency to hide.
 """
 

@@ -137,7 +137,7 @@ def test_an_abort_ends_one_command_and_no_other(scsi_debug: LoadScsiDebug) -> No
 def test_leaving_by_an_exception_leaves_nothing(scsi_debug: LoadScsiDebug) -> None:
     debug = scsi_debug(max_queue=192)
     path = sg_node(debug)
-    debug.set("ndelay", 2_000_000_000)
+    debug.set("ndelay", 900_000_000)
     cdb = Read10(transfer_length=1).encode()
     with midlayer.open_device(path) as device:
         session = device.session(depth=DEPTH)

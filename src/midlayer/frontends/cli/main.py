@@ -35,6 +35,7 @@ _EXAMPLES = {
     "check": "midlayer rules check ./rules.d",
     "test": "midlayer rules test /dev/sda --action=change --rules ./rules.d",
     "info": "midlayer info -a /dev/sg0",
+    "dd": "midlayer dd if=/dev/sg1 of=disk.img bs=512 thr=8 time=1",
     "raw": "midlayer raw 2:0:1:0 12 00 00 00 24 00 -r 36",
 }
 
@@ -251,6 +252,7 @@ def _add_commands(verbs: Verbs[_Parser]) -> None:
         "-f", "--file", type=Path, metavar="FILE", help="read them from FILE; - is standard input"
     )
     sense.add_argument("--cdb", action="store_true", help="the bytes are a CDB; say which command it is")
+    _add_dd(verbs)
     raw = _command(verbs, "raw", "send any command")
     raw.add_argument("cdb", nargs="+", metavar="HH", help="the CDB in hexadecimal, 6 to 260 bytes")
     raw.add_argument("-r", "--request", type=_natural, metavar="LEN", help="bytes to receive")
@@ -292,6 +294,16 @@ def _add_rules(verbs: Verbs[_Parser]) -> None:
     info.add_argument(
         "-q", "--query", choices=("property", "symlink", "path", "name", "all"), default="all", help="(all)"
     )
+
+
+def _add_dd(verbs: Verbs[_Parser]) -> None:
+    copy = _verb(verbs, "dd", "dd", "dd", "copy between devices and files, many commands at once")
+    copy.add_argument(
+        "operands", nargs="*", metavar="OPERAND",
+        help="if= of= bs= count= skip= seek= bpt= cdbsz= fua= dio= coe= retries= thr= depth= iflag= oflag= "
+        "sync= time= verify sparse resume=LOG, as sg_dd and sgp_dd; see docs/dd.md",
+    )  # fmt: skip
+    copy.add_argument("--verify", action="store_true", help="compare what was written; as verify=1")
 
 
 def _command(verbs: Verbs[_Parser], name: str, summary: str, *, module: str = "commands") -> _Parser:

@@ -1,0 +1,241 @@
+"""A SCSI device as an end of a copy: commands at a depth, by a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from midlayer.device_url import AddressForm, NodeForm, parse_device_url
+from midlayer.errors import UsageError
+from midlayer.frontends.cli.client import Executor
+from midlayer.frontends.dd.ends import Chunk, Ended
+from midlayer.frontends.dd.operands import Operands
+from midlayer.frontends.dd.transfers import MakeCdb, maker
+from midlayer.frontends.places import default_socket
+from midlayer.mid.command import Result
+from midlayer.standards.sbc import (
+    ReadCapacity10,
+    ReadCapacity10Data,
+    ReadCapacity16,
+    ReadCapacity16Data,
+    SynchronizeCache10,
+    Unmap,
+    UnmapBlockDescriptor,
+    encode_unmap_list,
+)
+from midlayer.standards.sense import SenseKey
+from midlayer.upper.sg import BoundDevice, Request
+
+_UNIT_ATTENTIONS = 8
+_NOTHING_TO_FLUSH = (SenseKey.ILLEGAL_REQUEST,)
+
+
+class Commands(Protocol):
+    """What an end needs of a `midlayer.Session`."""
+
+    def submit(self, requests: Iterable[Request | bytes]) -> list[int]: ...
+    def receive_many(
+        self, limit: int | None = None, timeout_s: float | None = None
+    ) -> list[tuple[int, Result]]: ...
+    def close(self, *, abort: bool = False) -> None: ...
+
+
+class _OneByOne:
+    """In the place of a session, for a device that takes one command at a time: the daemon's, by its API."""
+
+    def __init__(self, device: Executor, on_ready: Callable[[], None]) -> None:
+        self._device, self._on_ready = device, on_ready
+        self._results: list[tuple[int, Result]] = []
+        self._last = -1
+
+    def submit(self, requests: Iterable[Request | bytes]) -> list[int]:
+        pack_ids = []
+        for request in requests:
+            assert isinstance(request, Request)
+            self._last += 1
+            cdb, data_out, data_in, timeout_s = request
+            result = self._device.execute(cdb, data_out=data_out, data_in=data_in, timeout_s=timeout_s)
+            self._results.append((self._last, result))
+            pack_ids.append(self._last)
+        self._on_ready()
+        return pack_ids
+
+    def receive_many(
+        self, limit: int | None = None, timeout_s: float | None = None
+    ) -> list[tuple[int, Result]]:
+        results, self._results = self._results, []
+        return results
+
+    def close(self, *, abort: bool = False) -> None:
+        """Nothing is on its way."""
+
+
+def open_device_end(
+    operands: Operands, *, writes: bool, on_ready: Callable[[], None], socket: Path | None
+) -> DeviceEnd:
+    """Open the device at one end.
+
+    Raises:
+        MidlayerError: If it can not be opened, or does not say how big it is.
+    """
+    name = operands.target if writes else operands.source
+    flags = operands.output_flags if writes else operands.input_flags
+    if "flock" in flags:
+        raise UsageError(f"dd: flock is for files; {name} is a device")
+    device = _open(name, flags, socket)
+    try:
+        return DeviceEnd(name, device, operands, writes=writes, on_ready=on_ready)
+    except BaseException:
+        device.close()
+        raise
+
+
+def _open(name: str, flags: frozenset[str], socket: Path | None) -> Executor:
+    form = parse_device_url(name)
+    place = socket or default_socket()
+    by_name = isinstance(form, AddressForm) or (isinstance(form, NodeForm) and not form.explicit)
+    if by_name and (socket is not None or place.exists()):
+        from midlayer.frontends.cli.client import Client, RemoteDevice
+
+        return RemoteDevice(Client(place), name)
+    from midlayer.device import open_device
+
+    return open_device(name, direct_io=bool(flags & {"dio", "mmap"}))
+
+
+class DeviceEnd:
+    """A device; see `ends.End`."""
+
+    def __init__(
+        self, name: str, device: Executor, operands: Operands, *, writes: bool, on_ready: Callable[[], None]
+    ) -> None:
+        self.name = name
+        self._device = device
+        self._operands = operands
+        self._begin = operands.seek if writes else operands.skip
+        self._flags = operands.output_flags if writes else operands.input_flags
+        blocks, self.block_size, self._unmaps = _capacity(device)
+        if self._begin > blocks:
+            what = "seek" if writes else "skip"
+            raise UsageError(f"dd: {what}={self._begin}: {name} has {blocks} blocks")
+        self.capacity: int | None = blocks - self._begin
+        self._commands: Commands
+        if isinstance(device, BoundDevice):
+            self._commands = device.session(depth=operands.depth, on_ready=on_ready)
+        else:
+            self._commands = _OneByOne(device, on_ready)
+        self._on_their_way: dict[int, Chunk] = {}
+        self._writes = writes
+
+    def prepare(self, block_size: int) -> None:
+        if block_size != self.block_size:
+            raise UsageError(f"dd: bs={block_size}: {self.name} has blocks of {self.block_size} bytes")
+
+    def plan(self, count: int, most_blocks: int) -> None:
+        """Settle which CDBs are used, from the size of the copy.
+
+        Raises:
+            UsageError: If it does not fit into CDBs of the size that is wanted.
+        """
+        last = max(0, self._begin + count - 1)
+
+        def make(kind: str) -> MakeCdb:
+            size = self._operands.cdb_size
+            return maker(
+                kind, size, last_lba=last, most_blocks=most_blocks, flags=self._flags, name=self.name
+            )
+
+        self._read_cdb, self._write_cdb = make("read"), make("write") if self._writes else make("read")
+        self._verify_cdb = make("verify") if self._operands.verify and self._writes else None
+
+    def read(self, chunk: Chunk) -> list[Ended]:
+        cdb = self._read_cdb(self._begin + chunk.at, chunk.blocks)
+        return self._send(chunk, Request(cdb, None, chunk.data, self._operands.timeout_s))
+
+    def write(self, chunk: Chunk) -> list[Ended]:
+        whole = chunk.blocks * self.block_size
+        if chunk.length < whole:
+            chunk.room[chunk.length : whole] = bytes(whole - chunk.length)
+        cdb = self._write_cdb(self._begin + chunk.at, chunk.blocks)
+        return self._send(chunk, Request(cdb, chunk.room[:whole], None, self._operands.timeout_s))
+
+    def skip(self, chunk: Chunk) -> list[Ended]:
+        if not self._unmaps:
+            return [(chunk, None)]
+        descriptor = UnmapBlockDescriptor(
+            unmap_logical_block_address=self._begin + chunk.at, number_of_logical_blocks=chunk.blocks
+        )
+        parameters = encode_unmap_list([descriptor])
+        cdb = Unmap(parameter_list_length=len(parameters)).encode()
+        return self._send(chunk, Request(cdb, parameters, None, self._operands.timeout_s))
+
+    def verify(self, chunk: Chunk) -> list[Ended]:
+        assert self._verify_cdb is not None
+        cdb = self._verify_cdb(self._begin + chunk.at, chunk.blocks)
+        whole = chunk.room[: chunk.blocks * self.block_size]
+        return self._send(chunk, Request(cdb, whole, None, self._operands.timeout_s))
+
+    def ended(self) -> list[Ended]:
+        return [
+            (self._on_their_way.pop(pack_id), result)
+            for pack_id, result in self._commands.receive_many(timeout_s=0)
+        ]
+
+    def salvage(self, chunk: Chunk) -> list[int]:
+        lost = []
+        for number in range(chunk.blocks):
+            piece = chunk.room[number * self.block_size : (number + 1) * self.block_size]
+            cdb = self._read_cdb(self._begin + chunk.at + number, 1)
+            for _ in range(self._operands.retries + 1):
+                result = self._device.execute(cdb, data_in=piece, timeout_s=self._operands.timeout_s)
+                if result.ok and not result.residual:
+                    break
+            else:
+                piece[:] = bytes(self.block_size)
+                lost.append(self._begin + chunk.at + number)
+        return lost
+
+    def flush(self) -> None:
+        result = self._device.execute(SynchronizeCache10().encode(), timeout_s=self._operands.timeout_s)
+        sense = result.sense
+        if not result.ok and (sense is None or sense.key not in _NOTHING_TO_FLUSH):
+            result.raise_for_status()
+
+    def finish(self, length_bytes: int) -> None:
+        """A device keeps its size."""
+
+    def close(self, *, abort: bool) -> None:
+        self._commands.close(abort=abort)
+        self._device.close()
+
+    def _send(self, chunk: Chunk, request: Request) -> list[Ended]:
+        chunk.tries += 1
+        (pack_id,) = self._commands.submit((request,))
+        self._on_their_way[pack_id] = chunk
+        return []
+
+
+def _capacity(device: Executor) -> tuple[int, int, bool]:
+    """Return the number of blocks, their size, and whether UNMAP makes them zeros."""
+    result = _despite_attention(device, ReadCapacity16(allocation_length=32).encode(), 32)
+    if result.ok and len(result.data) >= 12:
+        long = ReadCapacity16Data.decode(bytes(result.data))
+        blocks = long.returned_logical_block_address + 1
+        return blocks, long.block_length_in_bytes, long.lbpme and long.lbprz
+    sense = result.sense
+    if not result.ok and (sense is None or sense.key != SenseKey.ILLEGAL_REQUEST):
+        result.raise_for_status()
+    result = _despite_attention(device, ReadCapacity10().encode(), 8).raise_for_status()
+    short = ReadCapacity10Data.decode(bytes(result.data))
+    return short.returned_logical_block_address + 1, short.block_length_in_bytes, False
+
+
+def _despite_attention(device: Executor, cdb: bytes, length: int) -> Result:
+    """Send a command again as long as the device has something to tell first."""
+    for _ in range(_UNIT_ATTENTIONS):
+        result = device.execute(cdb, data_in=length)
+        sense = result.sense
+        if sense is None or sense.key != SenseKey.UNIT_ATTENTION:
+            break
+    return result
