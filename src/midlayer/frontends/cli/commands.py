@@ -8,7 +8,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from midlayer.device_url import AddressForm, NodeForm, parse_device_url
 from midlayer.errors import DaemonError, NodeError, UsageError
@@ -160,34 +160,68 @@ def turs(options: argparse.Namespace) -> int:
 
 def raw(options: argparse.Namespace) -> int:
     """Send any command."""
-    try:
-        cdb = bytes.fromhex("".join(byte.zfill(2) if len(byte) == 1 else byte for byte in options.cdb))
-    except ValueError:
-        raise UsageError(f"raw: {' '.join(options.cdb)!r} is not a CDB in hexadecimal") from None
+    cdb = _cdb(options)
     data_out = _data_out(options)
     if data_out is not None and options.request is not None:
         raise UsageError("raw: a command moves data one way: give --request or --send, not both")
+    to_stdout = options.binary or options.outfile == Path("-")
+    if to_stdout and options.json:
+        raise UsageError("raw: --json needs standard output for itself; give --outfile FILE")
     with closing(find(options)) as device:
         result = device.execute(cdb, data_out=data_out, data_in=options.request, timeout_s=options.timeout)
-    if options.outfile is not None:
-        options.outfile.write_bytes(result.data)
+    if to_stdout:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(result.data)
+        sys.stdout.buffer.flush()
+    elif options.outfile is not None:
+        _write_file(options.outfile, result.data)
     if options.json:
         print_json(_result_json(result))
     else:
-        _print_result(result, show_data=options.outfile is None)
+        _print_result(result, options, to=sys.stderr if to_stdout else sys.stdout)
     return of_result(result)
+
+
+def _cdb(options: argparse.Namespace) -> bytes:
+    """Return the CDB from the command line, or from a file of hexadecimal numbers with comments."""
+    words = list(options.cdb)
+    if options.cmdfile is not None:
+        if words:
+            raise UsageError("raw: give the CDB, or --cmdfile, not both")
+        lines = _read_file(options.cmdfile).decode(errors="replace").splitlines()
+        words = " ".join(line.partition("#")[0].replace(",", " ") for line in lines).split()
+    elif not words:
+        raise UsageError("raw: give the CDB in hexadecimal: midlayer raw DEVICE 00 00 00 00 00 00")
+    try:
+        digits = (word.removeprefix("0x") for word in words)
+        return bytes.fromhex("".join(byte.zfill(2) if len(byte) == 1 else byte for byte in digits))
+    except ValueError:
+        raise UsageError(f"raw: {' '.join(words)!r} is not a CDB in hexadecimal") from None
 
 
 def _data_out(options: argparse.Namespace) -> bytes | None:
     if options.infile is None:
+        if options.skip:
+            raise UsageError("raw: --skip leaves out bytes of a file; give --infile")
         return bytes(options.send) if options.send is not None else None
-    try:
-        data = sys.stdin.buffer.read() if options.infile == Path("-") else options.infile.read_bytes()
-    except OSError as error:
-        raise UsageError(f"raw: {options.infile}: {error.strerror}") from None
+    data = _read_file(options.infile)[options.skip :]
     if options.send is not None and len(data) < options.send:
         raise UsageError(f"raw: {options.infile} has {len(data)} bytes, --send asks for {options.send}")
     return data if options.send is None else data[: options.send]
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"raw: {path}: {error.strerror}") from None
+
+
+def _write_file(path: Path, data: memoryview) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise NodeError(error.errno or 0, f"{path}: {error.strerror}") from None
 
 
 def _result_json(result: Result) -> dict[str, Any]:
@@ -207,14 +241,14 @@ def _result_json(result: Result) -> dict[str, Any]:
     }
 
 
-def _print_result(result: Result, *, show_data: bool) -> None:
-    print(clean(str(result)))
-    if result.sense_data:
-        print(f"sense: {result.sense_data.hex(' ')}")
-    if len(result.data) and show_data:
-        print(hex_dump(result.data))
+def _print_result(result: Result, options: argparse.Namespace, *, to: TextIO) -> None:
+    print(clean(str(result)), file=to)
+    if result.sense_data and not options.nosense:
+        print(f"sense: {result.sense_data.hex(' ')}", file=to)
+    if len(result.data) and options.outfile is None and not options.binary:
+        print(hex_dump(result.data), file=to)
     if result.residual:
-        print(f"residual: {result.residual} bytes were not transferred")
+        print(f"residual: {result.residual} bytes were not transferred", file=to)
 
 
 def _inquiry(device: Executor, length: int, *, page: int | None = None) -> bytes:

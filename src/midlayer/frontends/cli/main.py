@@ -253,14 +253,23 @@ def _add_commands(verbs: Verbs[_Parser]) -> None:
     )
     sense.add_argument("--cdb", action="store_true", help="the bytes are a CDB; say which command it is")
     _add_dd(verbs)
+    _add_reset(verbs)
     raw = _command(verbs, "raw", "send any command")
-    raw.add_argument("cdb", nargs="+", metavar="HH", help="the CDB in hexadecimal, 6 to 260 bytes")
+    raw.add_argument("cdb", nargs="*", metavar="HH", help="the CDB in hexadecimal, 6 to 260 bytes")
+    raw.add_argument(
+        "-c", "--cmdfile", type=Path, metavar="FILE", help="read the CDB from FILE; # begins a comment"
+    )
     raw.add_argument("-r", "--request", type=_natural, metavar="LEN", help="bytes to receive")
     raw.add_argument("-o", "--outfile", type=Path, metavar="FILE", help="write what is received to FILE")
     raw.add_argument("-s", "--send", type=_natural, metavar="LEN", help="bytes to send")
     raw.add_argument(
         "-i", "--infile", type=Path, metavar="FILE", help="send what is in FILE; - is standard input"
     )
+    raw.add_argument(
+        "-k", "--skip", type=_natural, default=0, metavar="LEN", help="leave out the first LEN bytes of FILE"
+    )
+    raw.add_argument("-b", "--binary", action="store_true", help="write what is received to standard output")
+    raw.add_argument("-n", "--nosense", action="store_true", help="do not print the bytes of sense data")
     raw.add_argument(
         "-t", "--timeout", type=_seconds, default=20.0, metavar="SEC", help="seconds to wait (20)"
     )
@@ -294,6 +303,19 @@ def _add_rules(verbs: Verbs[_Parser]) -> None:
     info.add_argument(
         "-q", "--query", choices=("property", "symlink", "path", "name", "all"), default="all", help="(all)"
     )
+
+
+def _add_reset(verbs: Verbs[_Parser]) -> None:
+    reset = _command(verbs, "reset", "reset a device, or what it hangs on", module="reset")
+    levels = reset.add_mutually_exclusive_group()
+    for short, level in (("-d", "device"), ("-t", "target"), ("-b", "bus"), ("-H", "host")):
+        levels.add_argument(
+            short, f"--{level}", dest="level", action="store_const", const=level, help=f"the {level}"
+        )
+    reset.add_argument(
+        "-N", "--no-escalate", dest="escalate", action="store_false", help="nothing wider if it fails"
+    )
+    reset.set_defaults(level="device")
 
 
 def _add_dd(verbs: Verbs[_Parser]) -> None:

@@ -208,6 +208,11 @@ def _add_actions(app: FastAPI, daemon: Daemon) -> None:
         steps = daemon.rescan(wish.host, plan_only=wish.plan, remove=wish.remove)
         return {"event_count": count.event_count, "items": [_step(step) for step in steps]}
 
+    @app.post("/v1/reset", response_model=models.WasReset, summary="Reset a device, or what it hangs on")
+    def reset(wish: models.Reset) -> Any:
+        device, level = daemon.reset(wish.device, wish.level, escalate=wish.escalate)
+        return {"address": str(device.address), "level": level}
+
     @app.post("/v1/execute", response_model=models.Executed, summary="Send one SCSI command")
     def execute_command(wish: models.Execute) -> Any:
         try:

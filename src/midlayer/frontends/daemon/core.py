@@ -33,6 +33,7 @@ from midlayer.mid.logical_unit import DeviceState, LogicalUnit
 from midlayer.mid.subsystem import Subsystem
 from midlayer.upper.scsimon import EventLog, ScsimonDriver
 from midlayer.upper.sg.device import SgNodes
+from midlayer.upper.sg.reset import reset_or_fail
 
 _log = logging.getLogger("midlayer.daemon")
 
@@ -218,6 +219,15 @@ class Daemon:
         device = self.find(text)
         self.subsystem.set_device_state(device, STATES[state])
         return device
+
+    def reset(self, text: str, level: str, *, escalate: bool) -> tuple[LogicalUnit, str]:
+        """Reset a device, or what it hangs on, and say at which level that succeeded.
+
+        Raises:
+            NodeError: If no reset succeeded.
+        """
+        device = self.find(text)
+        return device, reset_or_fail(device, level, escalate=escalate)
 
     def rescan(self, host_no: int | None, *, plan_only: bool, remove: bool) -> list[rescan.Step]:
         """Rescan one host, or all; with `plan_only`, say what would happen."""

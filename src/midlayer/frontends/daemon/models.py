@@ -59,6 +59,21 @@ class Execute(Request):
     timeout_s: float = Field(60.0, gt=0, le=86400)
 
 
+class Reset(Request):
+    """A device to reset."""
+
+    device: str
+    level: str = Field("device", description="device, target, bus or host")
+    escalate: bool = Field(True, description="Try the wider ones if it fails")
+
+
+class WasReset(BaseModel):
+    """The level of the reset that succeeded."""
+
+    address: str
+    level: str
+
+
 class Items(BaseModel):
     """A list, and the event count that it belongs to."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from midlayer.address import Address
 from midlayer.errors import MidlayerError, NodeError, NodePermission, NoSuchDevice, NoSuchHost
-from midlayer.lower.linux.channels import Channels
+from midlayer.lower.linux.channels import FAILED, SUCCESS, Channels
 from midlayer.lower.linux.in_use import who_uses
 from midlayer.lower.linux.nodes import GONE, node_error, open_node, write_file
 from midlayer.lower.linux.sg_io import MAX_CDB_BYTES, Ioctl, Pool
@@ -26,6 +26,9 @@ from midlayer.mid.subsystem import MAX_QUEUE_DEPTH, Subsystem
 _log = logging.getLogger("midlayer.linux")
 
 _KERNEL_CDB_BYTES = 32
+_SG_SCSI_RESET = 0x2284
+_RESET_DEVICE, _RESET_BUS, _RESET_HOST, _RESET_TARGET = 1, 2, 3, 4
+_NO_ESCALATE = 0x100
 _NEVER_SENT = (errno.EINVAL, errno.EMSGSIZE)
 
 
@@ -232,6 +235,18 @@ class LinuxDriver(HostTemplate):
         unit: KernelDevice = command.device.hostdata
         return unit.channels.abandon(command)
 
+    def eh_device_reset_handler(self, command: Command) -> int:
+        return self._reset(command.device, _RESET_DEVICE)
+
+    def eh_target_reset_handler(self, command: Command) -> int:
+        return self._reset(command.device, _RESET_TARGET)
+
+    def eh_bus_reset_handler(self, command: Command) -> int:
+        return self._reset(command.device, _RESET_BUS)
+
+    def eh_host_reset_handler(self, command: Command) -> int:
+        return self._reset(command.device, _RESET_HOST)
+
     def info(self, host: Host) -> str:
         found: SysfsHost = host.hostdata.sysfs
         return f"{host.name}, unique_id {found.unique_id}, can_queue {found.can_queue}"
@@ -266,6 +281,26 @@ class LinuxDriver(HostTemplate):
         return who_uses(self.sysfs.device_path(device.address), self._proc) if self._is_there(device) else ""
 
     # Inside
+
+    def _reset(self, device: LogicalUnit, kind: int) -> int:
+        """Have the kernel reset (SG_SCSI_RESET), and nothing wider than that.
+
+        Raises:
+            NodePermission: If this process may not.
+        """
+        fd = self._open(device)
+        try:
+            os.set_blocking(fd, True)  # a host that recovers just now is waited for
+            self._ioctl(fd, _SG_SCSI_RESET, (kind | _NO_ESCALATE).to_bytes(4, "little"), False)
+        except OSError as error:
+            code = error.errno or 0
+            if code in (errno.EACCES, errno.EPERM):
+                text = f"{device.address}: a reset needs CAP_SYS_ADMIN and CAP_SYS_RAWIO; run as root"
+                raise node_error(code, text, kind=NodePermission) from error
+            return FAILED
+        finally:
+            os.close(fd)
+        return SUCCESS
 
     def _is_there(self, device: LogicalUnit) -> bool:
         return self.sysfs.session(device.address) == device.session != ""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from midlayer.mid import error_handler
 from midlayer.mid.command import Buffer, Command, DriverByte, HostByte, Phase, Result
 from midlayer.mid.dispatch import done
+from midlayer.mid.recovery_callbacks import SUCCESS
 from midlayer.upper.sg.buffers import DEFAULT_TIMEOUT_S
-from midlayer.upper.sg.scsi_ioctls import SUCCESS
 
 _new_tuple = tuple.__new__
 _DRIVER_OK, _DRIVER_SENSE = DriverByte.DRIVER_OK, DriverByte.DRIVER_SENSE

@@ -12,11 +12,11 @@ import midlayer
 from midlayer.errors import StateError, UsageError
 from midlayer.mid.command import Command, HostByte
 from midlayer.mid.logical_unit import LogicalUnit
+from midlayer.mid.recovery_callbacks import SUCCESS
 from midlayer.mid.subsystem import Subsystem
 from midlayer.testing import FakeClock
 from midlayer.testing.scripted import Answer, ScriptedDriver
 from midlayer.upper.sg import Request, Session
-from midlayer.upper.sg.scsi_ioctls import SUCCESS
 
 TUR, READ = bytes(6), bytes.fromhex("28 00 00 00 00 00 00 00 01 00")
 
