@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from bench import commands, events, faults, iscsi, native, rules, scale
+from bench import commands, dd, events, faults, iscsi, native, rules
 
 ALL = {
     "commands": commands.run,
+    "dd": dd.run,
     "events": events.run,
     "faults": faults.run,
     "iscsi": iscsi.run,
     "native": native.run,
     "rules": rules.run,
+}
     "scale": scale.run,
 }
 

@@ -41,7 +41,7 @@ with SCSI(SCSIDevice(sys.argv[1], True)) as scsi:
 def main() -> int:
     """Load scsi_debug, measure in turns, and print the ratios of the best rounds."""
     subprocess.run(["modprobe", "scsi_debug", "delay=0"], check=True)
-    node, block = _nodes()
+    node, block = scsi_debug_nodes()
     best = {"sg_turs": 0.0, "bare ioctl": 0.0, "midlayer": 0.0, "python-scsi": 0.0}
     for _ in range(ROUNDS):
         best["bare ioctl"] = max(best["bare ioctl"], _bare_ioctl(node))
@@ -62,7 +62,7 @@ def main() -> int:
     return 0
 
 
-def _nodes() -> tuple[str, str]:
+def scsi_debug_nodes() -> tuple[str, str]:
     """Return the sg and the block node of the disk; python-scsi can not open an sg node."""
     for entry in Path("/sys/class/scsi_generic").iterdir():
         device = entry / "device"

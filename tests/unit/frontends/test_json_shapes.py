@@ -54,6 +54,7 @@ COMMANDS: dict[str, list[str]] = {
     "midlayer logging get --json": ["logging", "get"],
     "midlayer turs --json": ["turs", DEVICE],
     "midlayer capture --json": ["capture", DEVICE, "-o", "/dev/null"],
+    "midlayer dd --json": ["dd", f"if={DEVICE}", "of=."],
     "midlayer raw --json": ["raw", DEVICE, "120000002400", "-r", "36"],
 }
 ELSEWHERE = {
@@ -69,6 +70,7 @@ ELSEWHERE = {
     "midlayer target sessions --json",
     "midlayer scenario check --json",
     "midlayer scenario run --json",
+    "midlayer reset --json",  # in test_reset
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -28,6 +29,7 @@ class Counts:
         retries: Commands that were sent again.
         verified: Blocks that were compared.
         total: Blocks that are to be copied, if that is known.
+        begun_s: When the first command was about to be sent, on the monotonic clock.
     """
 
     block_size: int = 0
@@ -41,6 +43,11 @@ class Counts:
     retries: int = 0
     verified: int = 0
     total: int | None = None
+    begun_s: float | None = None
+
+    def elapsed_s(self) -> float:
+        """Return how long the copy has taken up to now."""
+        return 0.0 if self.begun_s is None else time.monotonic() - self.begun_s
 
     def lines(self) -> list[str]:
         """Return the report for people, the first two lines as dd's."""

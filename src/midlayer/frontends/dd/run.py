@@ -28,13 +28,12 @@ def copy(operands: Operands, *, json: bool = False, socket: Path | None = None) 
         MidlayerError: What kept the copy from being complete.
     """
     counts = Counts()
-    begin_s = time.monotonic()
 
     def tell() -> None:
         for line in counts.lines():
             print(line, file=sys.stderr)
         if operands.time:
-            print(speed(counts, time.monotonic() - begin_s), file=sys.stderr)
+            print(speed(counts, counts.elapsed_s()), file=sys.stderr)
 
     copied = False
     try:
@@ -44,7 +43,7 @@ def copy(operands: Operands, *, json: bool = False, socket: Path | None = None) 
     finally:
         if copied or counts.block_size:
             if json:
-                print_json(counts.to_json(time.monotonic() - begin_s))
+                print_json(counts.to_json(counts.elapsed_s()))
             else:
                 sys.stderr.flush()
                 tell()
@@ -64,6 +63,7 @@ def _copy(operands: Operands, counts: Counts, socket: Path | None) -> None:
             stack.callback(log.close)
         shown: Progress = Bar(counts, time.monotonic) if sys.stderr.isatty() else NoProgress()
         with shown:
+            counts.begun_s = time.monotonic()
             copier.run(log, shown.update)
 
 
