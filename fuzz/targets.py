@@ -20,6 +20,7 @@ from midlayer.iscsi.target_login import Access
 from midlayer.iscsi.task import Task
 from midlayer.iscsi.text import decode as decode_text
 from midlayer.frontends.scenario.reader import parse as parse_scenario
+from midlayer.frontends.dd.operands import parse as parse_dd
 from midlayer.layout import LayoutError
 from midlayer.lower.filters import FaultRule, Player, Recording
 from midlayer.lower.linux.uevent import UeventError
@@ -225,6 +226,11 @@ TARGETS: dict[str, Target] = {
         [LoginResponse(transit=True, csg=1, nsg=3, tsih=1).encode() + DataIn().encode()],
     ),
     "iscsi-text": Target(decode_text, (IscsiError,), [b"InitiatorName=iqn.x\0MaxBurstLength=0x100\0"]),
+    "dd-operands": Target(
+        lambda data: parse_dd(data.decode(errors="replace").split()),
+        (UsageError,),
+        [b"if=sg1 of=- bs=4k count=0x10 skip=2x3 iflag=dpo,fua oflag=sparse time=1,20 verify resume=log"],
+    ),
     "sense": Target(
         _sense,
         (),

@@ -221,7 +221,9 @@ def _write_file(path: Path, data: memoryview) -> None:
     try:
         path.write_bytes(data)
     except OSError as error:
-        raise NodeError(error.errno or 0, f"{path}: {error.strerror}") from None
+        told = NodeError(f"{path}: {error.strerror}")
+        told.errno = error.errno
+        raise told from None
 
 
 def _result_json(result: Result) -> dict[str, Any]:

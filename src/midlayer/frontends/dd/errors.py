@@ -5,12 +5,32 @@ from __future__ import annotations
 from midlayer.errors import MidlayerError, NodeError, UsageError
 
 
-class FileDiffers(MidlayerError):
-    """What a file holds is not what was written to it."""
+class CopyFailed(MidlayerError):
+    """A copy ended early, and not by what a device or the system said.
+
+    Attributes:
+        exit_status: As sg3_utils(8) numbers them.
+    """
+
+    exit_status = 99
 
 
-class ShortTransfer(MidlayerError):
+class FileDiffers(CopyFailed):
+    """What is there is not what was written."""
+
+    exit_status = 14
+
+
+class ShortTransfer(CopyFailed):
     """A device said GOOD, but moved less than it was asked for."""
+
+    exit_status = 49
+
+
+class LockHeld(CopyFailed):
+    """Another program holds a lock on the file (``flock``)."""
+
+    exit_status = 47
 
 
 class LogMismatch(UsageError):
@@ -19,4 +39,6 @@ class LogMismatch(UsageError):
 
 def file_error(name: str, error: OSError) -> NodeError:
     """Return the error for a file that could not be used."""
-    return NodeError(error.errno or 0, f"{name}: {error.strerror}")
+    told = NodeError(f"{name}: {error.strerror}")
+    told.errno = error.errno
+    return told

@@ -7,9 +7,9 @@ import fcntl
 import os
 import stat
 
-from midlayer.errors import NodeError, UsageError
+from midlayer.errors import UsageError
 from midlayer.frontends.dd.ends import Chunk, Ended
-from midlayer.frontends.dd.errors import FileDiffers, file_error
+from midlayer.frontends.dd.errors import FileDiffers, LockHeld, file_error
 from midlayer.frontends.dd.operands import Operands
 
 _STDIN, _STDOUT = 0, 1
@@ -60,7 +60,7 @@ def _open(name: str, mode: int, flags: frozenset[str]) -> int:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(fd)
-            raise NodeError(errno.EWOULDBLOCK, f"{name}: another program holds a lock on it") from None
+            raise LockHeld(f"{name}: another program holds a lock on it") from None
     return fd
 
 

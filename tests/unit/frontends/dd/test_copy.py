@@ -14,7 +14,7 @@ import pytest
 from midlayer import device as device_module
 from midlayer.device import Device
 from midlayer.errors import CommandError, MediumError, MidlayerError, Miscompare, NodeError, UsageError
-from midlayer.frontends.dd.errors import FileDiffers
+from midlayer.frontends.dd.errors import FileDiffers, LockHeld
 from midlayer.frontends.dd.operands import parse
 from midlayer.frontends.dd.run import copy
 from midlayer.mid.command import Command
@@ -236,7 +236,7 @@ def test_files_that_can_not_be_used(image: Path, tmp_path: Path) -> None:
         run(f"if={image}", f"of={disk(image)}", "oflag=flock")
     with open(image) as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(NodeError, match="another program holds a lock on it"):
+        with pytest.raises(LockHeld, match="another program holds a lock on it"):
             run("if=/dev/null", f"of={image}", "oflag=flock")
     with pytest.raises(NodeError, match="Is a directory"):
         run(f"if={image}", f"of={tmp_path}")
