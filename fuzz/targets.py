@@ -20,6 +20,7 @@ from midlayer.iscsi.target_login import Access
 from midlayer.iscsi.task import Task
 from midlayer.iscsi.text import decode as decode_text
 from midlayer.frontends.scenario.reader import parse as parse_scenario
+from midlayer.frontends.dd.log import read_lines
 from midlayer.frontends.dd.operands import parse as parse_dd
 from midlayer.layout import LayoutError
 from midlayer.lower.filters import FaultRule, Player, Recording
@@ -230,6 +231,9 @@ TARGETS: dict[str, Target] = {
         lambda data: parse_dd(data.decode(errors="replace").split()),
         (UsageError,),
         [b"if=sg1 of=- bs=4k count=0x10 skip=2x3 iflag=dpo,fua oflag=sparse time=1,20 verify resume=log"],
+    ),
+    "dd-log": Target(
+        read_lines, (), [b'{"format": "midlayer dd 1"}\n{"done": 5, "unreadable": [1], "unwritten": []}\n']
     ),
     "sense": Target(
         _sense,

@@ -73,7 +73,6 @@ class ResumeLog:
     def _take_up(self, copy: dict[str, Any]) -> None:
         lines = self._lines()
         if not lines:
-            os.ftruncate(self._fd, 0)
             self._write(copy)
             self._sync_directory()
             return
@@ -85,27 +84,23 @@ class ResumeLog:
                 f"dd: resume={self._path}: the log of another copy ({differences}); "
                 "give the operands of that copy, or remove the file"
             )
-        last = lines[-1] if len(lines) > 1 else {}
-        self.done = last.get("done", 0)
-        self.unreadable = last.get("unreadable", [])
-        self.unwritten = last.get("unwritten", [])
+        if len(lines) > 1:
+            last = lines[-1]
+            self.done, self.unreadable, self.unwritten = last["done"], last["unreadable"], last["unwritten"]
 
     def _lines(self) -> list[dict[str, Any]]:
         """Return the whole lines, and cut off one that the writer did not finish."""
         with open(self._path, "rb") as file:
             text = file.read()
         whole = text[: text.rfind(b"\n") + 1]
-        try:
-            lines = [json.loads(line) for line in whole.splitlines()]
-            if all(isinstance(line, dict) for line in lines) and all(
-                isinstance(line.get("done"), int) for line in lines[1:]
-            ):
-                os.ftruncate(self._fd, len(whole))
-                os.lseek(self._fd, 0, os.SEEK_END)
-                return lines
-        except ValueError:
-            pass
-        raise LogMismatch(f"dd: resume={self._path}: not the log of a copy; remove the file, or name another")
+        lines = read_lines(whole)
+        if lines is None:
+            raise LogMismatch(
+                f"dd: resume={self._path}: not the log of a copy; remove the file, or name another"
+            )
+        os.ftruncate(self._fd, len(whole))
+        os.lseek(self._fd, 0, os.SEEK_END)
+        return lines
 
     def _write(self, line: dict[str, Any]) -> None:
         try:
@@ -121,3 +116,25 @@ class ResumeLog:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def read_lines(text: bytes) -> list[dict[str, Any]] | None:
+    """Return the lines of a log, or None if it is none."""
+    try:
+        lines = [json.loads(line) for line in text.splitlines()]
+    except (ValueError, RecursionError):
+        return None
+    if not all(isinstance(line, dict) for line in lines):
+        return None
+    return lines if all(_is_mark(line) for line in lines[1:]) else None
+
+
+def _is_mark(line: dict[str, Any]) -> bool:
+    lists = [line.get("unreadable"), line.get("unwritten")]
+    return _is_count(line.get("done")) and all(
+        isinstance(blocks, list) and all(_is_count(block) for block in blocks) for blocks in lists
+    )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -28,6 +28,7 @@ SUCCESS, FAILED = 0x2002, 0x2003
 """What `eh_abort_handler` returns."""
 
 _LOOK_AGAIN_S = 0.01
+_JOIN_S = 1.0
 _NO_ROOM = (errno.EDOM, errno.EAGAIN, errno.ENOMEM)
 
 
@@ -218,7 +219,8 @@ class _Reader:
 
     def join(self) -> None:
         if self._thread is not threading.current_thread():
-            self._thread.join()
+            # Not for ever: whoever it has told of an end may itself wait for a lock that our caller holds.
+            self._thread.join(_JOIN_S)
 
     def _run(self) -> None:
         try:
