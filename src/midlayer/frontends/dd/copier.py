@@ -19,7 +19,7 @@ from midlayer.errors import CommandError
 from midlayer.frontends.dd.ends import Chunk, End, Ended
 from midlayer.frontends.dd.errors import FileDiffers, ShortTransfer
 from midlayer.frontends.dd.log import ResumeLog
-from midlayer.frontends.dd.operands import MAX_TRANSFER_BYTES, Operands
+from midlayer.frontends.dd.operands import Operands
 from midlayer.frontends.dd.report import Counts
 from midlayer.standards.sense import SenseKey
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from midlayer.mid.command import Result
 
 USUAL_BLOCK_BYTES = 512
-_USUAL_TRANSFER_BYTES = 64 << 10
+_USUAL_TRANSFER_BYTES = 512 << 10
 _LOG_EVERY_BYTES = 64 << 20
 _MOST_PASSING = 10
 _PASSING = (SenseKey.UNIT_ATTENTION, SenseKey.ABORTED_COMMAND)
@@ -57,7 +57,9 @@ class Copier:
         target.prepare(size)
         self._size = counts.block_size = size
         self.count = _count(operands, source, target)
-        usual = max(1, min(_USUAL_TRANSFER_BYTES, MAX_TRANSFER_BYTES) // size)
+        usual = max(1, min(_USUAL_TRANSFER_BYTES, source.most_bytes, target.most_bytes) // size)
+        if operands.cdb_size == 6:
+            usual = min(usual, 256)
         self._per_chunk = operands.blocks_per_transfer or usual
         reach = self.count or 0
         for end in (source, target):

@@ -25,9 +25,11 @@ from midlayer.standards.sbc import (
     encode_unmap_list,
 )
 from midlayer.standards.sense import SenseKey
+from midlayer.standards.spc import Inquiry
 from midlayer.upper.sg import BoundDevice, Request
 
 _UNIT_ATTENTIONS = 8
+_USUAL_BYTES = 64 << 10
 _NOTHING_TO_FLUSH = (SenseKey.ILLEGAL_REQUEST,)
 
 
@@ -120,6 +122,7 @@ class DeviceEnd:
             what = "seek" if writes else "skip"
             raise UsageError(f"dd: {what}={self._begin}: {name} has {blocks} blocks")
         self.capacity: int | None = blocks - self._begin
+        self.most_bytes = _most_bytes(device, self.block_size)
         self._commands: Commands
         if isinstance(device, BoundDevice):
             self._commands = device.session(depth=operands.depth, on_ready=on_ready)
@@ -229,6 +232,17 @@ def _capacity(device: Executor) -> tuple[int, int, bool]:
     result = _despite_attention(device, ReadCapacity10().encode(), 8).raise_for_status()
     short = ReadCapacity10Data.decode(bytes(result.data))
     return short.returned_logical_block_address + 1, short.block_length_in_bytes, False
+
+
+def _most_bytes(device: Executor, block_size: int) -> int:
+    """Return how much one command may move: by the host, and by the Block Limits page."""
+    if not isinstance(device, BoundDevice):
+        return _USUAL_BYTES
+    host_bytes = device.logical_unit.host.max_sectors * 512
+    result = device.execute(Inquiry(evpd=True, page_code=0xB0, allocation_length=64).encode(), data_in=64)
+    page = bytes(result.data)
+    blocks = int.from_bytes(page[8:12], "big") if result.ok and page[1:2] == b"\xb0" else 0
+    return min(host_bytes, blocks * block_size or host_bytes)
 
 
 def _despite_attention(device: Executor, cdb: bytes, length: int) -> Result:

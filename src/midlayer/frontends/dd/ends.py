@@ -58,10 +58,12 @@ class End(Protocol):
         name: As the user wrote it.
         block_size: Bytes of a block, 0 for any.
         capacity: Blocks that there are after the ones to leave out; None if nobody knows.
+        most_bytes: What can be moved at once.
     """
 
     name: str
     block_size: int
+    most_bytes: int
     capacity: int | None
 
     def prepare(self, block_size: int) -> None:

@@ -10,7 +10,7 @@ import stat
 from midlayer.errors import UsageError
 from midlayer.frontends.dd.ends import Chunk, Ended
 from midlayer.frontends.dd.errors import FileDiffers, LockHeld, file_error
-from midlayer.frontends.dd.operands import Operands
+from midlayer.frontends.dd.operands import MAX_TRANSFER_BYTES, Operands
 
 _STDIN, _STDOUT = 0, 1
 
@@ -77,6 +77,7 @@ class FileEnd:
     """
 
     block_size = 0
+    most_bytes = MAX_TRANSFER_BYTES
 
     def __init__(
         self,

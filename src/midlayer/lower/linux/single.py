@@ -7,8 +7,9 @@ import fcntl
 import os
 import stat
 import struct
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from midlayer.address import Address
@@ -24,6 +25,7 @@ from midlayer.mid.subsystem import Subsystem
 from midlayer.standards.spc import Inquiry
 
 _SG_GET_SCSI_ID = 0x2276
+_BLKSECTGET = 0x1267  # which sg answers in bytes
 _scsi_id = struct.Struct("=iiiiihhii")
 _NO_SUCH_IOCTL = (errno.ENOTTY, errno.EINVAL, errno.ENOSYS, errno.EPERM)
 _INQUIRY_BYTES = 96
@@ -156,6 +158,18 @@ class SingleNodeDriver(LinuxDriver):
             raise
         return fd
 
+    def learn_limits(self, device: LogicalUnit) -> None:
+        """Ask the kernel how much it moves in one command, and tell it by ``host.max_sectors``."""
+        pool = device.hostdata.pool
+        slot = pool.take()
+        answer = bytearray(4)
+        try:
+            with suppress(OSError):  # the default stands
+                self._ioctl(slot.fd, _BLKSECTGET, answer, True)
+                device.host.max_sectors = int.from_bytes(answer, sys.byteorder) // 512 or 1
+        finally:
+            pool.give_back(slot)
+
     def _sg_name(self, address: Address) -> str:
         name = self.sysfs.names(address).get("sg")
         if name is None:
@@ -195,9 +209,10 @@ def _stat(node: Path) -> os.stat_result:
 
 def _make_ready(device: LogicalUnit, node: Path) -> None:
     """Find out now, not at the first command, that the node can not be opened."""
-    pool = device.hostdata.pool
     with _told_of(node):
-        pool.give_back(pool.take())
+        driver = device.host.template
+        assert isinstance(driver, SingleNodeDriver)
+        driver.learn_limits(device)
     if not device.inquiry_data:
         cdb = Inquiry(allocation_length=_INQUIRY_BYTES).encode()
         data = memoryview(bytearray(_INQUIRY_BYTES))

@@ -387,7 +387,7 @@ def test_verify_finds_a_liar(bad: BadDisk, image: Path) -> None:
         run(f"if={image}", "of=virtual:disk", "verify")
     bad.verifies = False  # then what was written is read again
     with pytest.raises(FileDiffers, match="virtual:disk: blocks 0 to 127 are not what was written"):
-        run(f"if={image}", "of=virtual:disk", "verify")
+        run(f"if={image}", "of=virtual:disk", "verify", "bpt=128")
 
 
 def test_verify_without_verify(bad: BadDisk, image: Path, capfd: pytest.CaptureFixture[str]) -> None:

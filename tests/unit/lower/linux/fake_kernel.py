@@ -250,15 +250,27 @@ class FakeIoctl:
     seen: list[dict[str, object]] = field(default_factory=list)
     before: Callable[[], object] = lambda: None
     scsi_id: Address | None = None
+    max_bytes: int = 524288
+    resets: list[int] = field(default_factory=list)
+    reset_error: int = 0
+    flags: int = 0
 
     def __call__(self, fd: int, request: int, header: bytearray, mutate: bool) -> int:
         if request == 0x2276:
             return self._get_scsi_id(header)
+        if request == 0x2284:
+            self.resets.append(int.from_bytes(header, "little"))
+            if self.reset_error:
+                raise OSError(self.reset_error, os.strerror(self.reset_error))
+            return 0
+        if request == 0x1267:
+            header[:] = self.max_bytes.to_bytes(4, "little")
+            return 0
         assert (request, len(header), mutate) == (0x2285, 88, True)
         kind, direction, cdb_length, sense_room, _, count, data, cdb, sense, timeout_ms, flags = (
             _request.unpack_from(header)
         )
-        assert (kind, flags) == (ord("S"), 0)
+        assert (kind, flags) == (ord("S"), self.flags)
         out = ctypes.string_at(data, count) if direction == -2 else b""
         self.seen.append(
             {"cdb": ctypes.string_at(cdb, cdb_length), "direction": direction, "count": count,

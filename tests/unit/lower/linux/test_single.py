@@ -12,8 +12,10 @@ import pytest
 from midlayer.address import Address
 from midlayer.errors import NodeError, NodePermission
 from midlayer.lower.linux import close_node, open_node
+from midlayer.mid.command import HostByte
 from midlayer.mid.logical_unit import LogicalUnit
-from midlayer.upper.sg import execute
+from midlayer.upper.sg import Session, execute
+from midlayer.upper.sg.reset import reset
 
 from .fake_kernel import INQUIRY, FakeIoctl, FakeKernel, SgAnswer
 
@@ -153,3 +155,43 @@ def test_without_sysfs_and_without_an_answer_to_inquiry(tmp_path: Path, ioctl: F
 def test_without_sysfs_what_is_no_sg_node(tmp_path: Path, ioctl: FakeIoctl) -> None:
     with pytest.raises(NodeError, match="/dev/null: not a node of the sg driver"):
         without_sysfs(tmp_path, ioctl, "/dev/null")
+
+
+def test_how_much_the_kernel_moves_at_once(disk: FakeKernel, ioctl: FakeIoctl) -> None:
+    ioctl.max_bytes = 120 << 10
+    device = opened(disk, ioctl, "sg3")
+    assert device.host.max_sectors == 240
+    close_node(device)
+
+
+def test_a_device_that_was_removed_has_no_connection(disk: FakeKernel, ioctl: FakeIoctl) -> None:
+    device = opened(disk, ioctl, "sg3")
+    disk.remove(A)
+    with Session(device) as session:
+        session.submit([bytes(6)])
+        assert session.receive(timeout_s=10)[1].host_byte == HostByte.DID_NO_CONNECT
+    close_node(device)
+
+
+def test_direct_io_is_asked_for(disk: FakeKernel, ioctl: FakeIoctl) -> None:
+    device = open_node(
+        "sg3", sys_root=disk.sys, proc_root=disk.proc, dev_root=disk.dev, ioctl=ioctl, direct_io=True
+    )
+    ioctl.flags = 1
+    assert execute(device, bytes(6)).ok
+    close_node(device)
+
+
+@pytest.mark.parametrize(
+    ("level", "value"), [("device", 0x101), ("bus", 0x102), ("host", 0x103), ("target", 0x104)]
+)
+def test_resets(disk: FakeKernel, ioctl: FakeIoctl, level: str, value: int) -> None:
+    device = opened(disk, ioctl, "sg3")
+    assert reset(device, level) == level
+    assert ioctl.resets == [value]
+    ioctl.reset_error = errno.EIO
+    assert reset(device, level) is None
+    ioctl.reset_error = errno.EACCES
+    with pytest.raises(NodePermission, match="a reset needs CAP_SYS_ADMIN and CAP_SYS_RAWIO"):
+        reset(device, level)
+    close_node(device)
