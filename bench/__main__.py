@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import commands, dd, events, faults, iscsi, native, rules
+from bench import commands, dd, events, faults, iscsi, native, rules, scale
 
 ALL = {
     "commands": commands.run,
@@ -14,7 +14,6 @@ ALL = {
     "iscsi": iscsi.run,
     "native": native.run,
     "rules": rules.run,
-}
     "scale": scale.run,
 }
 

@@ -18,6 +18,7 @@ from collections.abc import Hashable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from midlayer.errors import NodeError
 from midlayer.mid.command import Command, HostByte, Phase
 from midlayer.mid.completion import finish, release_lost
 from midlayer.mid.dispatch import fail_queued, requeue, run_queues
@@ -183,6 +184,9 @@ class ErrorHandler:
         outcome: object = FAILED
         try:
             outcome = getattr(host.template, name)(command)
+        except NodeError as error:  # this process may not, or can not: no mistake of the driver
+            _log.warning("%s: %s of driver %s: %s", command, name, host.name, error)
+            command.error = error
         except Exception:
             _log.exception("%s: %s of driver %s raised", command, name, host.name)
         if not isinstance(outcome, int) or outcome not in _WORDS:

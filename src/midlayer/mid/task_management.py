@@ -76,6 +76,7 @@ def reset(what: LogicalUnit | Target | Host, level: str, *, escalate: bool = Fal
 
     Raises:
         InvalidRequest: If there is no such level, or `what` is more than it can reset.
+        NodeError: If the last handler could not use the device's node, for want of a right, say.
     """
     device = _representative(what, level)
     host = device.host
@@ -93,6 +94,8 @@ def reset(what: LogicalUnit | Target | Host, level: str, *, escalate: bool = Fal
                 if rung.settles and not host.template.skip_settle_delay:
                     settle_s = SETTLE_S
                 return outcome
+        if command.error is not None:
+            raise command.error
         return outcome
     finally:
         if settle_s:

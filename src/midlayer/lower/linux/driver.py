@@ -94,6 +94,7 @@ class LinuxDriver(HostTemplate):
     can_queue = MAX_QUEUE_DEPTH
     cmd_per_lun = MAX_QUEUE_DEPTH
     max_cmd_len = MAX_CDB_BYTES
+    skip_settle_delay = True  # the kernel has waited already
     names_its_devices = True
     scans_itself = True
     closes_when_idle = True

@@ -28,6 +28,9 @@ def reset(device: LogicalUnit, level: str, *, escalate: bool = True) -> str | No
 
     Returns:
         The level that succeeded; None if none did.
+
+    Raises:
+        NodeError: If the driver could not use the device's node.
     """
     levels = list(LADDER)
     first = levels.index(level)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
-from midlayer.mid import error_handler
-from midlayer.mid.command import Buffer, Command, DriverByte, HostByte, Phase, Result
-from midlayer.mid.dispatch import done
+from midlayer.mid.command import Buffer, Command, DriverByte, Result
 from midlayer.mid.recovery_callbacks import SUCCESS
+from midlayer.mid.task_management import abort_command
 from midlayer.upper.sg.buffers import DEFAULT_TIMEOUT_S
 
 _new_tuple = tuple.__new__
@@ -39,18 +37,8 @@ class Sent(Command):
 
 
 def abort_on_its_way(command: Command) -> bool:
-    """Have the mid level, or else the driver, give up a command that is on its way."""
-    by_mid_level: Callable[[Command], object] | None = getattr(error_handler, "abort_command", None)
-    if by_mid_level is not None:
-        return by_mid_level(command) in (True, SUCCESS)
-    handler: Callable[[Command], int] | None
-    handler = getattr(command.device.host.template, "eh_abort_handler", None)
-    if handler is None or command.phase is not Phase.ISSUED or handler(command) != SUCCESS:
-        return False
-    command.host_byte = HostByte.DID_ABORT
-    command.residual = command.requested_bytes
-    done(command)
-    return True
+    """Have the mid level give up a command that is on its way."""
+    return abort_command(command) == SUCCESS
 
 
 def result_of(command: Sent) -> Result:
