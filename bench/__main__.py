@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import commands, dd, events, faults, iscsi, native, rules, scale
+from bench import commands, dd, events, faults, iscsi, native, nodes, rules, scale
 
 ALL = {
     "commands": commands.run,
@@ -13,6 +13,7 @@ ALL = {
     "faults": faults.run,
     "iscsi": iscsi.run,
     "native": native.run,
+    "nodes": nodes.run,
     "rules": rules.run,
     "scale": scale.run,
 }

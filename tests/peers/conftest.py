@@ -12,7 +12,8 @@ import pytest
 
 from midlayer.frontends.config import parse
 from midlayer.frontends.daemon.core import Daemon
-from midlayer.frontends.nodes import exec as nodes_exec
+from midlayer.frontends.nodes.program import LIBRARY, environment
+from midlayer.frontends.nodes.serving import serving, sg_nodes
 from midlayer.mid.logical_unit import LogicalUnit
 
 CONFIG = """
@@ -70,8 +71,8 @@ class Machine:
 
     def __init__(self, daemon: Daemon, directory: Path, require: Callable[[str], str]) -> None:
         self.daemon = daemon
-        self.nodes = nodes_exec.sg_nodes(daemon.subsystem)
-        self.environment = nodes_exec.environment(directory)
+        self.nodes = sg_nodes(daemon.subsystem)
+        self.environment = environment(directory)
         self._require = require
 
     def device(self, name: str) -> LogicalUnit:
@@ -100,7 +101,7 @@ class Machine:
 @pytest.fixture
 def machine(require_tool: Callable[[str], str]) -> Iterator[Machine]:
     """Bring up two disks and a CD drive as sg0 to sg2."""
-    if not nodes_exec.LIBRARY.exists():
+    if not LIBRARY.exists():
         advice = "the preload library is not built: pip install -e ."
         if os.environ.get("CI") == "true":
             pytest.fail(advice)
@@ -108,7 +109,7 @@ def machine(require_tool: Callable[[str], str]) -> Iterator[Machine]:
     daemon = Daemon(parse(CONFIG), None)
     daemon.start()
     try:
-        with nodes_exec.serving(daemon.subsystem) as directory:
+        with serving(daemon.subsystem) as directory:
             yield Machine(daemon, directory, require_tool)
     finally:
         daemon.stop()

@@ -146,8 +146,11 @@ def _add_exec(verbs: Verbs[_Parser]) -> None:
     program = _verb(
         verbs, "exec", "exec", "exec_program", "run a program on virtual devices", json=False, daemon=False
     )
-    program.add_argument("--config", type=Path, metavar="FILE", help="TOML: the subsystem that it is to see")
-    program.add_argument("--connect", type=Path, metavar="SOCKET", help="use a daemon that runs (not yet)")
+    source = program.add_mutually_exclusive_group()
+    source.add_argument("--config", type=Path, metavar="FILE", help="TOML: the subsystem that it is to see")
+    source.add_argument(
+        "--connect", type=Path, metavar="SOCKET", help="the daemon that serves here; the usual one by default"
+    )
     program.add_argument(
         "program", nargs=argparse.REMAINDER, metavar="PROGRAM", help="-- PROGRAM [ARGUMENT …]"
     )

@@ -20,6 +20,7 @@ from midlayer.frontends.cli.wording import event_line
 from midlayer.frontends.config import OWN_HOSTS_FROM, Config, load, parse_listen
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.serve import serve, tcp_socket, unix_socket
+from midlayer.frontends.nodes.up import serve_nodes
 from midlayer.frontends.places import default_socket, default_state
 from midlayer.standards.spc import Inquiry
 from midlayer.upper.scsimon import Event, Kind
@@ -51,6 +52,7 @@ def up(options: argparse.Namespace) -> int:
         if listen is not None:
             sockets.append(stack.enter_context(closing(tcp_socket(*listen))))
         daemon.start()
+        serve_nodes(stack, daemon, path)
         with printer.while_it_is_read():
             printer.greet(path, state, listen, config_given=options.config is not None)
         serve(daemon, sockets, started=lambda: printer.run(show=options.show, socket=path))

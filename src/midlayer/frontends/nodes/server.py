@@ -34,6 +34,7 @@ class NodeServer:
         subsystem: Whose devices.
         nodes: Its sg devices.
         directory: A private directory; the socket and the snapshot of /sys, /dev and /proc/scsi go there.
+        channel: Made for each thread of a program that connects.
 
     Attributes:
         directory: What a program finds in ``MIDLAYER_NODES``.
@@ -41,8 +42,11 @@ class NodeServer:
         uid: Whoever has it has every right.
     """
 
-    def __init__(self, subsystem: Subsystem, nodes: SgNodes, directory: Path) -> None:
+    def __init__(
+        self, subsystem: Subsystem, nodes: SgNodes, directory: Path, *, channel: type[Channel] = Channel
+    ) -> None:
         self.directory = directory
+        self._make_channel = channel
         self.files = OpenFiles()
         self.uid = os.geteuid()
         self._nodes = nodes
@@ -62,7 +66,9 @@ class NodeServer:
         """Begin to serve; the snapshot is complete when this returns."""
         self._tree.fill()
         self._subsystem.register_upper(self._tree)
-        self._listener.bind(str(self.directory / "socket"))
+        path = self.directory / "socket"
+        self._listener.bind(str(path))
+        path.chmod(0o600)
         self._listener.listen(128)
         self._poll.register(self._listener, select.EPOLLIN)
         self._poll.register(self._stopping, select.EPOLLIN)
@@ -174,7 +180,7 @@ class NodeServer:
             time.sleep(_RETRY_MS / 1000)
             return
         try:
-            channel = Channel(self, connection)
+            channel = self._make_channel(self, connection)
         except OSError:
             connection.close()
             return

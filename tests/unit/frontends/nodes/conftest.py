@@ -9,7 +9,7 @@ import pytest
 
 from midlayer.frontends.config import parse
 from midlayer.frontends.daemon.core import Daemon
-from midlayer.frontends.nodes.exec import sg_nodes
+from midlayer.frontends.nodes.serving import sg_nodes
 from midlayer.frontends.nodes.tree import Tree
 from midlayer.upper.sg.proc import ProcTree
 

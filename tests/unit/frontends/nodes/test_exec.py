@@ -11,14 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from midlayer.errors import UsageError
+from midlayer.errors import DaemonError, UsageError
 from midlayer.frontends.config import Config, parse
+from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.nodes import exec as nodes_exec
+from midlayer.frontends.nodes import program as nodes_program
 from midlayer.frontends.nodes.exec import main, run_program, without_absent_kernel
+from midlayer.frontends.nodes.program import LIBRARY, environment, run_under
+from midlayer.frontends.nodes.serving import find_served, serving_beside
 
 EMPTY = '[[host]]\ndriver = "virtual"\n'
 
-needs_library = pytest.mark.skipif(not nodes_exec.LIBRARY.exists(), reason="the preload library is not built")
+needs_library = pytest.mark.skipif(not LIBRARY.exists(), reason="the preload library is not built")
 
 
 @pytest.fixture
@@ -46,13 +50,22 @@ def test_exit_status(temporary: Path, program: list[str], status: int) -> None:
     temporary.rmdir()
 
 
+WAITING = """
+import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+print("ready", flush=True)
+sys.exit(5 if signal.sigwait({signal.SIGTERM}) else 6)
+"""
+
+
 @needs_library
 def test_signals_are_handed_on(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(EMPTY)
     command = [sys.executable, "-m", nodes_exec.__name__, "--config", str(config), "--"]
-    script = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done"
-    with subprocess.Popen([*command, "sh", "-c", script], stdout=subprocess.PIPE, text=True) as program:
+    with subprocess.Popen(
+        [*command, sys.executable, "-c", WAITING], stdout=subprocess.PIPE, text=True
+    ) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n"
         program.send_signal(signal.SIGTERM)
@@ -60,6 +73,19 @@ def test_signals_are_handed_on(tmp_path: Path) -> None:
             assert program.wait(timeout=30) == 5
         finally:
             program.kill()
+
+
+def test_a_signal_before_the_program_is_known_waits_for_it(tmp_path: Path) -> None:
+    def start(command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
+        program = subprocess.Popen(command, stdout=subprocess.PIPE)
+        with program.stdout:  # type: ignore[union-attr]
+            assert program.stdout.readline() == b"ready\n"  # type: ignore[union-attr]
+        os.kill(os.getpid(), signal.SIGTERM)
+        return program
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert run_under(tmp_path, [sys.executable, "-c", WAITING], start=start) == 5
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @needs_library
@@ -71,11 +97,11 @@ def test_the_directory_is_private(temporary: Path) -> None:
 
 def test_what_was_preloaded_before_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LD_PRELOAD", "other.so")
-    assert nodes_exec.environment(Path("/x"))["LD_PRELOAD"] == f"{nodes_exec.LIBRARY} other.so"
+    assert environment(Path("/x"))["LD_PRELOAD"] == f"{LIBRARY} other.so"
 
 
 def test_without_the_library_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodes_exec, "LIBRARY", Path("/nowhere.so"))
+    monkeypatch.setattr(nodes_program, "LIBRARY", Path("/nowhere.so"))
     with pytest.raises(UsageError, match="not built"):
         run_program(Config(), ["true"])
 
@@ -83,13 +109,17 @@ def test_without_the_library_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--connect", "/x", "--", "true"], "not there yet"),
-        (["--", "true"], "write: midlayer exec"),
+        (["--connect", "/x", "--", "true"], "/x: no daemon serves nodes here"),
+        (["--", "true"], "or write: midlayer exec"),
+        (["--"], "write: midlayer exec"),
         (["--config", "/nowhere.toml"], "write: midlayer exec"),
         (["--config", "/nowhere.toml", "true"], "No such file"),
     ],
 )
-def test_mistakes(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes_exec, "default_socket", lambda: Path("/nowhere/socket"))
     assert main(arguments) == 1
     assert said in capsys.readouterr().err
 
@@ -101,3 +131,43 @@ def test_numbers_begin_with_0_where_the_kernel_has_no_hosts() -> None:
         assert without_absent_kernel(config) is config
     else:
         assert without_absent_kernel(config).first_host_no == 0
+
+
+def test_nodes_are_served_beside_the_api(daemon: Daemon, temporary: Path) -> None:
+    path = temporary / "socket"
+    stale = temporary / "socket.nodes"
+    (stale / "tree").mkdir(parents=True)  # a daemon was killed
+    with serving_beside(path, daemon.subsystem) as directory:
+        assert directory == find_served(path) == stale
+        assert [oct(found.stat().st_mode & 0o777) for found in (directory, directory / "socket")] == [
+            "0o700", "0o600",
+        ]  # fmt: skip
+        assert (directory / "tree/dev/sg0").exists()
+    with pytest.raises(DaemonError, match="no daemon serves nodes here"):
+        find_served(path)
+    temporary.rmdir()
+
+
+def test_a_path_too_long_for_the_second_socket(daemon: Daemon, tmp_path: Path) -> None:
+    with (
+        pytest.raises(DaemonError, match="shorter --socket"),
+        serving_beside(tmp_path / ("x" * 90), daemon.subsystem),
+    ):
+        pass
+
+
+@needs_library
+@pytest.mark.parametrize("usual", [False, True])
+def test_a_program_on_a_running_daemon(
+    daemon: Daemon, temporary: Path, monkeypatch: pytest.MonkeyPatch, usual: bool
+) -> None:
+    path = temporary / "socket"
+    script = "test -c /dev/sg0 && test $(cat /sys/class/scsi_generic/sg1/device/type) = 5"
+    arguments = ["--", "sh", "-c", script]
+    if usual:
+        monkeypatch.setattr(nodes_exec, "default_socket", lambda: path)
+    else:
+        arguments = ["--connect", str(path), *arguments]
+    with serving_beside(path, daemon.subsystem):
+        assert main(arguments) == 0
+    temporary.rmdir()
