@@ -15,6 +15,7 @@ from midlayer.frontends.nodes.shared import SharedMemory
 from midlayer.frontends.nodes.wire import INLINE, MOST_FETCH, PIECE
 
 _INT = Struct("=i")
+_piece = PIECE.pack
 _RESIDUAL_AT = {64: 8, 108: 28}
 """Of `sg_io_hdr` and `sg_io_v4`: where the driver's members begin, and the residual among them."""
 
@@ -47,7 +48,7 @@ class CallerMemory:
         self._filled = self._in_place = self._viewed = False
         self.window_back = 0
         self._next_offset = 0
-        self._pieces: list[tuple[int, int, int]] = []
+        self._pieces: list[bytes] = []
         self._inline: list[bytes] = []
         self._inline_bytes = 0
 
@@ -111,7 +112,7 @@ class CallerMemory:
             if residual_at is not None and length > residual_at:
                 residual = _INT.unpack_from(data, residual_at)[0]
                 self.window_back = max(0, self.window_back - max(0, residual))
-        self._pieces.append((address, length, INLINE))
+        self._pieces.append(_piece(address, length, INLINE))
         self._inline.append(bytes(data))
         self._inline_bytes += length
 
@@ -123,7 +124,7 @@ class CallerMemory:
         offset = self._next_offset
         self._shared.grow(offset + length)
         self._shared.view[offset : offset + length] = data
-        self._pieces.append((address, length, offset))
+        self._pieces.append(_piece(address, length, offset))
         self._next_offset = (offset + length + 63) & ~63
 
     def answer(self) -> tuple[int, bytes]:
@@ -131,4 +132,6 @@ class CallerMemory:
         pieces = self._pieces
         if not pieces:
             return 0, b""
-        return len(pieces), b"".join([PIECE.pack(*piece) for piece in pieces] + self._inline)
+        if len(pieces) == 1 and self._inline:  # the header alone
+            return 1, pieces[0] + self._inline[0]
+        return len(pieces), b"".join(pieces + self._inline)

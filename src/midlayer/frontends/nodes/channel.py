@@ -31,6 +31,7 @@ _HEADER_BYTES = wire.REQUEST.size
 _WAITS = int(wire.Operation.IOCTL)
 _NONBLOCK, _FILLED = int(wire.RequestFlag.NONBLOCK), int(wire.RequestFlag.WINDOW_FILLED)
 _reply = wire.REPLY.pack
+_unpack_request = wire.REQUEST.unpack_from
 
 
 class Channel:
@@ -78,17 +79,18 @@ class Channel:
         (
             operation, number, request, argument, flags, window_length, window_at,
             header_length, cdb_length, cdb_at,
-        ) = wire.REQUEST.unpack_from(self._buffer)  # fmt: skip
+        ) = _unpack_request(self._buffer)  # fmt: skip
         memory, self._flags = self.memory, 0
         try:
             if window_length > len(self._shared):
                 raise efault()
             header_end = _HEADER_BYTES + header_length
+            sent = self._buffer[_HEADER_BYTES : header_end + cdb_length].tobytes()
             memory.begin(
                 argument,
-                bytes(self._buffer[_HEADER_BYTES:header_end]),
+                sent[:header_length],
                 cdb_at,
-                bytes(self._buffer[header_end : header_end + cdb_length]),
+                sent[header_length:],
                 window_at,
                 window_length,
                 flags & _FILLED != 0,

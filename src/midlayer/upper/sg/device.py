@@ -17,9 +17,11 @@ from midlayer.upper.sg.transfer import os_error
 
 if TYPE_CHECKING:
     from midlayer.upper.sg.descriptor import SgFile
+    from midlayer.upper.sg.queue import RequestQueue
 
 _RECOVERY = frozenset({HostState.RECOVERY, HostState.CANCEL_RECOVERY, HostState.DEL_RECOVERY})
 _NOT_ONLINE = frozenset({DeviceState.OFFLINE, DeviceState.TRANSPORT_OFFLINE, DeviceState.DELETED})
+_HOST_RUNS, _DEVICE_RUNS = HostState.RUNNING, DeviceState.RUNNING
 _RECOVERY_POLL_S = 0.02
 _USUAL_MAX_SECTORS = 2560
 
@@ -114,7 +116,8 @@ class SgDevice:
     @property
     def online(self) -> bool:
         """The device takes commands."""
-        return self.device.state not in _NOT_ONLINE
+        state = self.device.state
+        return state is _DEVICE_RUNS or state not in _NOT_ONLINE
 
     @property
     def max_bytes(self) -> int:
@@ -129,7 +132,8 @@ class SgDevice:
     @property
     def in_recovery(self) -> bool:
         """The host's error handler is at work."""
-        return self.device.host.state in _RECOVERY
+        state = self.device.host.state
+        return state is not _HOST_RUNS and state in _RECOVERY
 
     def open(
         self, flags: int, *, caller: Caller = ROOT, bsg: bool = False, allocate: Allocate = bytearray
@@ -216,10 +220,9 @@ class SgDevice:
             self.exclusive = False
             self._changed.notify_all()
 
-    def forget(self, file: SgFile) -> None:
+    def forget(self, file: RequestQueue) -> None:
         """A closed descriptor has no request left. Called with the lock held."""
-        if file in self._files:
-            self._files.remove(file)
+        self._files = [other for other in self._files if other is not file]
 
     def detach(self) -> None:
         """The device is going away: wake everybody up."""

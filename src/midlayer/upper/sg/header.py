@@ -18,29 +18,11 @@ OLD_HEADER_BYTES = 36
 OLD_SENSE_BYTES = 16
 
 
-class SgIoHdr(NamedTuple):
-    """The members of ``sg_io_hdr`` that the caller fills in."""
-
-    interface_id: int
-    dxfer_direction: int
-    cmd_len: int
-    mx_sb_len: int
-    iovec_count: int
-    dxfer_len: int
-    dxferp: int
-    cmdp: int
-    sbp: int
-    timeout: int
-    flags: int
-    pack_id: int
-    usr_ptr: int
-
-
 class Abi(NamedTuple):
     """One form of ``sg_io_hdr``, and of ``sg_iovec``.
 
     Attributes:
-        request: What `SgIoHdr` has.
+        request: The members that the caller fills in.
         answer_at: Where the driver's members begin.
         size: Of the whole structure.
         iovec: Base and length of one piece.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from midlayer.upper.sg.memory import Memory
     from midlayer.upper.sg.parameters import Caller
 
+SG_IO = 0x2285
 VERSION_NUMBER = 30536
 BLOCK_VERSION_NUMBER = 30527
 USER_HZ, KERNEL_HZ = 100, 250
@@ -102,14 +103,20 @@ def _ask_the_driver(call: Call, request: int) -> int:
     return answer
 
 
-def _sg_io(call: Call) -> int:
-    file = call.file
-    call.refuse_if_detaching()
-    if not file.device.wait_for_recovery(file.waiting):
+def sg_io(file: SgFile, argument: int, memory: Memory, caller: Caller) -> int:
+    """SG_IO on an sg node, the one ioctl that has to be quick: it is called without a `Call`.
+
+    Raises:
+        OSError: ENODEV and ENXIO, if the device is going away or offline; as `version_3.sg_io`.
+    """
+    device = file.device
+    if device.detaching:
+        raise os_error(errno.ENODEV)
+    if (device.in_recovery or not device.online) and not device.wait_for_recovery(file.waiting):
         raise os_error(errno.ENXIO)
-    if file.device.parameters.v4_on_sg and version_4.is_version_4(call.argument, call.memory):
-        return version_4.sg_io(file, call.argument, call.memory, call.caller)
-    return version_3.sg_io(file, call.argument, call.memory, call.caller)
+    if device.parameters.v4_on_sg and version_4.is_version_4(argument, memory):
+        return version_4.sg_io(file, argument, memory, caller)
+    return version_3.sg_io(file, argument, memory, caller)
 
 
 def _bsg_sg_io(call: Call) -> int:
@@ -331,7 +338,7 @@ TABLE: dict[int, Handler] = {
     0x2282: _get_version_num,
     0x2283: _next_cmd_len,
     0x2284: _reset,
-    0x2285: _sg_io,
+    SG_IO: lambda call: sg_io(*call),
     0x2286: _get_request_table,
     0x2287: _set_keep_orphan,
     0x2288: _get_keep_orphan,

@@ -58,7 +58,7 @@ def start(file: SgFile, data: bytes | bytearray | memoryview) -> tuple[Request, 
         raise os_error(errno.EIO)
     header = OldHeader._make(OLD_HEADER.unpack_from(data))
     request = file.add("", sg_io_owned=False)
-    with file.refusing(request):
+    try:
         size = _cdb_size(file, header, data[OLD_HEADER_BYTES])
         count_out = len(data) - size - OLD_HEADER_BYTES
         if count_out < 0:
@@ -69,10 +69,13 @@ def start(file: SgFile, data: bytes | bytearray | memoryview) -> tuple[Request, 
         request.dxfer_len = max(0, count_out, header.reply_len - OLD_HEADER_BYTES)
         request.timeout_ms = file.timeout_ms
         payload = memoryview(data)[OLD_HEADER_BYTES + size :]
-        file.map_data(request, _Written(payload), direction=_direction(header, count_out, request.dxfer_len),
-                      address=_PAYLOAD_AT if count_out else 0, iovec_count=0)  # fmt: skip
+        direction = _direction(header, count_out, request.dxfer_len)
+        file.map_data(request, _Written(payload), direction, _PAYLOAD_AT if count_out else 0, 0)
         if request.transfer is not None:
-            request.transfer.segments = []  # what comes from the device is for read()
+            request.transfer.segments = ()  # what comes from the device is for read()
+    except BaseException:
+        file.refuse(request)
+        raise
     return request, cdb
 
 

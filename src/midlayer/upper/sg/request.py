@@ -32,6 +32,8 @@ class State(Enum):
     FREE = "free"
     """It is gone."""
 
+    __hash__ = object.__hash__  # Enum's own is written in Python, and every command looks into the table
+
 
 class Event(Enum):
     """What happens to a request."""
@@ -43,6 +45,8 @@ class Event(Enum):
     """It ended, or its descriptor was closed, and nobody wants the result."""
     TAKE = "take"
     RETURN = "return"
+
+    __hash__ = object.__hash__
 
 
 _S, _E = State, Event
@@ -103,28 +107,24 @@ class Request:
         start_s, duration_ms: When it began, and how long it took.
     """
 
-    __slots__ = (
-        "abi", "cmd_len", "driver_status", "duration_ms", "dxfer_len", "flags", "header", "host_status",
-        "interface", "mx_sb_len", "opcode", "orphan", "pack_id", "reply_len", "resid", "sbp", "sense",
-        "sg_io_owned", "start_s", "state", "status", "timeout_ms", "transfer", "usr_ptr",
-    )  # fmt: skip
+    # What most requests leave as it is, they find in the class.
+    state = State.PRIOR
+    orphan = False
+    header = b""
+    pack_id = usr_ptr = flags = dxfer_len = mx_sb_len = sbp = 0
+    reply_len = cmd_len = opcode = 0
+    timeout_ms = 0
+    transfer: Transfer | None = None
+    start_s = 0.0
+    duration_ms = 0
+    status = host_status = resid = 0
+    driver_status = 0
+    sense = b""
 
     def __init__(self, interface: str, *, sg_io_owned: bool, abi: Abi) -> None:
         self.interface = interface
         self.abi = abi
-        self.state = State.PRIOR
         self.sg_io_owned = sg_io_owned
-        self.orphan = False
-        self.header = b""
-        self.pack_id = self.usr_ptr = self.flags = self.dxfer_len = self.mx_sb_len = self.sbp = 0
-        self.reply_len = self.cmd_len = self.opcode = 0
-        self.timeout_ms = 0
-        self.transfer: Transfer | None = None
-        self.start_s = 0.0
-        self.duration_ms = 0
-        self.status = self.host_status = self.resid = 0
-        self.driver_status = 0
-        self.sense = b""
 
     def on(self, event: Event) -> None:
         """Change state by the table.
@@ -151,10 +151,11 @@ class Request:
 
     def take_answer(self, command: Command, now_s: float) -> None:
         """Keep what a command came to."""
-        self.status = command.status
-        self.host_status = command.host_byte
+        if command.status or command.host_byte or command.sense_data:
+            self.status = command.status
+            self.host_status = command.host_byte
+            self.sense = command.sense_data[:SENSE_BYTES]
         self.resid = command.residual
-        self.sense = command.sense_data[:SENSE_BYTES]
         self.duration_ms = self.elapsed_ms(now_s)
 
     def elapsed_ms(self, now_s: float) -> int:

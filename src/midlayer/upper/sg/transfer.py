@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from midlayer.mid.command import Buffer
 from midlayer.upper.sg.header import (
-    DXFER_NONE,
     DXFER_TO_DEV,
     DXFER_TO_FROM_DEV,
     DXFER_UNKNOWN,
@@ -42,8 +42,7 @@ def os_error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What is to be moved, and how.
 
     Attributes:
@@ -62,8 +61,8 @@ class Plan:
     direction: int
     length: int
     address: int
-    iovec_count: int = 0
-    flags: int = 0
+    iovec_count: int
+    flags: int
     abi: Abi
     in_place: bool
     allow_dio: bool
@@ -74,8 +73,8 @@ class Plan:
     def is_direct(self) -> bool:
         """Direct I/O was asked for and can be done (rule SG-31)."""
         return bool(
-            self.allow_dio
-            and self.flags & FLAG_DIRECT_IO
+            self.flags & FLAG_DIRECT_IO
+            and self.allow_dio
             and self.direction != DXFER_UNKNOWN
             and not self.iovec_count
             and not (self.address | self.length) & _ALIGNMENT_MASK
@@ -99,7 +98,7 @@ class Transfer:
     kind: str = ""
     data_out: Buffer | None = None
     data_in: memoryview | None = None
-    segments: list[Segment] = field(default_factory=list)
+    segments: Sequence[Segment] = ()
     source: memoryview | None = None
     buffer_bytes: int = 0
     elements: int = 0
@@ -125,9 +124,7 @@ def prepare(plan: Plan, memory: Memory, claim: Claim, transfer: Transfer) -> Non
     Raises:
         OSError: EFAULT for the caller's memory, EINVAL for what can not be moved, EBUSY and ENOMEM.
     """
-    if plan.length <= 0 or plan.direction == DXFER_NONE:
-        return
-    if plan.is_direct and _use_directly(plan, memory, transfer):
+    if plan.flags and plan.is_direct and _use_directly(plan, memory, transfer):
         return
     length = plan.length
     buffer = claim(length)
@@ -143,7 +140,7 @@ def prepare(plan: Plan, memory: Memory, claim: Claim, transfer: Transfer) -> Non
     if transfer.elements > plan.max_elements:
         raise os_error(errno.ENOMEM)
     segments = _segments(plan, memory)
-    moved = sum(size for _, size in segments) if segments else length
+    moved = sum([size for _, size in segments]) if plan.iovec_count else length
     if moved > plan.max_bytes:
         raise os_error(errno.EINVAL)
     if plan.direction == DXFER_TO_DEV:
@@ -170,13 +167,13 @@ def _use_directly(plan: Plan, memory: Memory, transfer: Transfer) -> bool:
     return True
 
 
-def _segments(plan: Plan, memory: Memory) -> list[Segment]:
+def _segments(plan: Plan, memory: Memory) -> Sequence[Segment]:
     """Return the pieces of the caller's memory, cut at the length (the shorter of the two counts)."""
     if not plan.iovec_count:
         if plan.address:
             check_range(plan.abi, plan.address, plan.length)
-            return [(plan.address, plan.length)]
-        return []
+            return ((plan.address, plan.length),)
+        return ()
     if plan.iovec_count > MAX_IOVECS:
         raise os_error(errno.EINVAL)
     raw = memory.read(plan.address, plan.iovec_count * plan.abi.iovec.size)
@@ -205,7 +202,7 @@ def check_range(abi: Abi, address: int, length: int) -> None:
         raise os_error(errno.EFAULT)
 
 
-def _gather(plan: Plan, segments: list[Segment], memory: Memory, buffer: memoryview | None) -> Buffer:
+def _gather(plan: Plan, segments: Sequence[Segment], memory: Memory, buffer: memoryview | None) -> Buffer:
     """Return the bytes for the device."""
     if not segments:
         return buffer[: plan.length] if buffer is not None else bytes(plan.length)

@@ -13,7 +13,6 @@ from midlayer.upper.sg.header import (
     FLAG_MMAP_IO,
     INFO_CHECK,
     INFO_DIRECT_IO,
-    SgIoHdr,
 )
 from midlayer.upper.sg.request import SENSE_BYTES, Request
 from midlayer.upper.sg.transfer import check_range, os_error
@@ -50,32 +49,32 @@ def start(
     Raises:
         OSError: See the rules.
     """
-    if len(data) < file.abi.size:
+    abi = file.abi
+    if len(data) < abi.size:
         raise os_error(errno.EINVAL)
     file.cmd_q = True  # even if nothing comes of the request
     request = file.add("S", sg_io_owned=sg_io_owned)
-    with file.refusing(request):
-        header = SgIoHdr._make(file.abi.request.unpack_from(data))
-        if header.interface_id != _INTERFACE_ID:
+    try:
+        (
+            interface_id, direction, cmd_len, request.mx_sb_len, iovec_count, request.dxfer_len, dxferp,
+            cmdp, request.sbp, request.timeout_ms, flags, request.pack_id, request.usr_ptr,
+        ) = abi.request.unpack_from(data)  # fmt: skip
+        if interface_id != _INTERFACE_ID:
             raise os_error(errno.ENOSYS)
-        _take_header(request, header, bytes(data[: file.abi.size]))
-        if header.flags & FLAG_MMAP_IO:
-            _check_mmap(file, header)
-        cdb = _read_cdb(header, memory)
-        check_range(file.abi, header.cmdp, header.cmd_len)
+        request.flags, request.cmd_len, request.header = flags, cmd_len, bytes(data[: abi.size])
+        if flags & FLAG_MMAP_IO:
+            _check_mmap(file, request)
+        if not cmdp or not 6 <= cmd_len <= MAX_HEADER_CDB_BYTES:
+            raise os_error(errno.EMSGSIZE)
+        cdb = memory.read(cmdp, cmd_len)
+        check_range(abi, cmdp, cmd_len)
         request.opcode = cdb[0]
-        writable, device_type = file.may_write, file.device.device.type
-        if filter_for is not None and not is_allowed(
-            cdb, filter_for, device_type=device_type, writable=writable
-        ):
-            raise os_error(errno.EPERM)
-        file.map_data(
-            request,
-            memory,
-            direction=header.dxfer_direction,
-            address=header.dxferp,
-            iovec_count=header.iovec_count,
-        )
+        if filter_for is not None:
+            _check_filter(file, cdb, filter_for)
+        file.map_data(request, memory, direction, dxferp, iovec_count)
+    except BaseException:
+        file.refuse(request)
+        raise
     return request, cdb
 
 
@@ -89,19 +88,17 @@ def sg_io(file: SgFile, address: int, memory: Memory, caller: Caller) -> int:
         data = memory.read(address, file.abi.size)
     except OSError:
         file.cmd_q = True
-        with file.refusing(file.add("S", sg_io_owned=True)):  # a full queue is said before a wild pointer
-            raise
+        file.refuse(file.add("S", sg_io_owned=True))  # a full queue is said before a wild pointer
+        raise
     full_access = file.may_read and file.may_write
-    request = start(file, data, memory, sg_io_owned=True, filter_for=None if full_access else caller)
-    file.send(request)
-    made = request[0]
-    file.wait(made)
+    request, cdb = start(file, data, memory, sg_io_owned=True, filter_for=None if full_access else caller)
+    file.send(request, cdb)
+    file.wait(request)
     try:
-        answer = _answer(made, memory)
-        memory.write(address + file.abi.answer_at, answer)
-        _deliver(made, memory)
+        memory.write(address + file.abi.answer_at, _answer(request, memory))
+        _deliver(request, memory)
     finally:
-        file.finish(made)
+        file.finish(request)
     return 0
 
 
@@ -120,47 +117,41 @@ def result(request: Request, count: int, memory: Memory) -> bytes:
     return given[: abi.answer_at] + answer + given[abi.answer_at + len(answer) :]
 
 
-def _take_header(request: Request, header: SgIoHdr, raw: bytes) -> None:
-    request.header = raw
-    request.pack_id, request.usr_ptr = header.pack_id, header.usr_ptr
-    request.flags, request.dxfer_len = header.flags, header.dxfer_len
-    request.mx_sb_len, request.sbp = header.mx_sb_len, header.sbp
-    request.cmd_len = header.cmd_len
-    request.timeout_ms = header.timeout
-
-
-def _check_mmap(file: SgFile, header: SgIoHdr) -> None:
-    if header.dxfer_len > file.reserved_bytes:
+def _check_mmap(file: SgFile, request: Request) -> None:
+    if request.dxfer_len > file.reserved_bytes:
         raise os_error(errno.ENOMEM)
-    if header.flags & FLAG_DIRECT_IO:
+    if request.flags & FLAG_DIRECT_IO:
         raise os_error(errno.EINVAL)
     if file.reserve_busy:
         raise os_error(errno.EBUSY)
 
 
-def _read_cdb(header: SgIoHdr, memory: Memory) -> bytes:
-    if not header.cmdp or not 6 <= header.cmd_len <= MAX_HEADER_CDB_BYTES:
-        raise os_error(errno.EMSGSIZE)
-    return memory.read(header.cmdp, header.cmd_len)
+def _check_filter(file: SgFile, cdb: bytes, caller: Caller) -> None:
+    device_type = file.device.device.type
+    if not is_allowed(cdb, caller, device_type=device_type, writable=file.may_write):
+        raise os_error(errno.EPERM)
 
 
 def _answer(request: Request, memory: Memory) -> bytes:
     """Copy the sense data, and return the driver's members of the header (SG-46 to SG-48)."""
+    status, host_status = request.status, request.host_status
+    info = INFO_DIRECT_IO if request.transfer is not None and request.transfer.kind == "dio" else 0
+    if not (status or host_status or request.sense):
+        return ANSWER.pack(0, 0, 0, 0, 0, 0, request.resid, request.duration_ms, info)
     sense_length = driver_status = 0
     if request.mx_sb_len and request.sbp and request.has_sense:
         sense = request.sense.ljust(SENSE_BYTES, b"\0")
         sense_length = min(8 + sense[7], request.mx_sb_len, SENSE_BYTES)
         driver_status = request.driver_status = DRIVER_SENSE
         memory.write(request.sbp, sense[:sense_length])
-    info = INFO_DIRECT_IO if request.transfer is not None and request.transfer.kind == "dio" else 0
-    if request.masked_status or request.host_status or driver_status:
+    if request.masked_status or host_status or driver_status:
         info |= INFO_CHECK
     return ANSWER.pack(
-        request.status,
+        status,
         request.masked_status,
         0,
         sense_length,
-        request.host_status,
+        host_status,
         driver_status,
         request.resid,
         request.duration_ms,

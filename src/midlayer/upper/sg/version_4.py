@@ -71,7 +71,7 @@ def sg_io(file: SgFile, address: int, memory: Memory, caller: Caller) -> int:
 def _submit(file: SgFile, header: SgIoV4, cdb: bytes, memory: Memory) -> Request:
     file.cmd_q = True
     request = file.add("Q", sg_io_owned=True)
-    with file.refusing(request):
+    try:
         to_device = header.dout_xfer_len > 0
         request.dxfer_len = header.dout_xfer_len or header.din_xfer_len
         request.usr_ptr, request.cmd_len, request.opcode = header.usr_ptr, len(cdb), cdb[0]
@@ -81,8 +81,11 @@ def _submit(file: SgFile, header: SgIoV4, cdb: bytes, memory: Memory) -> Request
         if request.dxfer_len and not address:  # unlike version 3, where NULL leaves the data in the buffer
             raise os_error(errno.EFAULT)
         pieces = header.dout_iovec_count if to_device else header.din_iovec_count
-        file.map_data(request, memory, direction=direction, address=address, iovec_count=pieces)
-    file.send((request, cdb))
+        file.map_data(request, memory, direction, address, pieces)
+    except BaseException:
+        file.refuse(request)
+        raise
+    file.send(request, cdb)
     return request
 
 

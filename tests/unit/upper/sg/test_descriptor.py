@@ -172,6 +172,24 @@ def test_interrupted_sg_io_is_never_sent_again(bench: Bench) -> None:
     assert not file.interrupt()
 
 
+def test_requests_go_before_those_that_wait_unless_they_say_at_the_tail(bench: Bench) -> None:
+    """Rule SG-30."""
+    device = bench.device.device
+    bench.subsystem.adjust_queue_depth(device, 1)
+    file = bench.open()
+    for pack_id, flags in ((1, 0), (2, 0), (3, 0x10), (4, 0)):
+        file.write(bench.header(flags=flags, pack_id=pack_id), bench.memory)
+    waiting = [request.pack_id for command in device.queue for request in file.table if _is(command, request)]
+    assert waiting == [4, 2, 3]
+    while bench.driver.pending:
+        bench.driver.pending[0].complete()
+    assert [view.state for view in file.requests] == ["rcv"] * 4
+
+
+def _is(command: Any, request: Any) -> bool:
+    return request in command.on_finished.args
+
+
 def test_close_ends_calls_that_wait(bench: Bench) -> None:
     file = bench.open()
     address = bench.sg_io_address()
