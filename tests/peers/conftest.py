@@ -6,14 +6,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from midlayer.frontends.config import parse
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.nodes.program import LIBRARY, environment
-from midlayer.frontends.nodes.serving import serving, sg_nodes
+from midlayer.frontends.nodes.server import NodeServer
+from midlayer.frontends.nodes.serving import make_directory, served, sg_nodes
 from midlayer.mid.logical_unit import LogicalUnit
 
 CONFIG = """
@@ -65,14 +65,16 @@ class Machine:
 
     Attributes:
         daemon: The subsystem.
+        server: Serves its nodes.
         nodes: Its sg devices.
         environment: For programs.
     """
 
-    def __init__(self, daemon: Daemon, directory: Path, require: Callable[[str], str]) -> None:
+    def __init__(self, daemon: Daemon, server: NodeServer, require: Callable[[str], str]) -> None:
         self.daemon = daemon
+        self.server = server
         self.nodes = sg_nodes(daemon.subsystem)
-        self.environment = environment(directory)
+        self.environment = environment(server.directory)
         self._require = require
 
     def device(self, name: str) -> LogicalUnit:
@@ -109,7 +111,7 @@ def machine(require_tool: Callable[[str], str]) -> Iterator[Machine]:
     daemon = Daemon(parse(CONFIG), None)
     daemon.start()
     try:
-        with serving(daemon.subsystem) as directory:
-            yield Machine(daemon, directory, require_tool)
+        with served(daemon.subsystem, make_directory()) as server:
+            yield Machine(daemon, server, require_tool)
     finally:
         daemon.stop()

@@ -137,6 +137,12 @@ def _add_up(verbs: Verbs[_Parser]) -> None:
         "--listen", metavar="ADDRESS:PORT", help="serve on TCP as well; there is no authentication"
     )
     up.add_argument(
+        "--nodes", type=Path, metavar="DIR", help="mount dev/sgN, proc/scsi and sys in a directory (FUSE)"
+    )
+    up.add_argument(
+        "--nodes-cuse", action="store_true", help="make character devices /dev/sgN (CUSE, as root)"
+    )
+    up.add_argument(
         "--show", action="store_true", help="begin by plugging a unit, asking it and unplugging it"
     )
     up.add_argument("--quiet", action="store_true", help="print nothing but errors")

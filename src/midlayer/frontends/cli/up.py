@@ -52,7 +52,7 @@ def up(options: argparse.Namespace) -> int:
         if listen is not None:
             sockets.append(stack.enter_context(closing(tcp_socket(*listen))))
         daemon.start()
-        serve_nodes(stack, daemon, path)
+        serve_nodes(stack, daemon, path, mount=options.nodes, cuse=options.nodes_cuse)
         with printer.while_it_is_read():
             printer.greet(path, state, listen, config_given=options.config is not None)
         serve(daemon, sockets, started=lambda: printer.run(show=options.show, socket=path))

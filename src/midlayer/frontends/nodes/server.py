@@ -10,6 +10,7 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from midlayer.frontends.nodes import attributes
@@ -39,6 +40,7 @@ class NodeServer:
     Attributes:
         directory: What a program finds in ``MIDLAYER_NODES``.
         files: What programs have open.
+        proc: The files below ``/proc/scsi``.
         uid: Whoever has it has every right.
     """
 
@@ -51,8 +53,8 @@ class NodeServer:
         self.uid = os.geteuid()
         self._nodes = nodes
         self._subsystem = subsystem
-        self._proc = ProcTree(subsystem, nodes)
-        self._tree = Tree(directory / "tree", subsystem, self._proc)
+        self.proc = ProcTree(subsystem, nodes)
+        self._tree = Tree(directory / "tree", subsystem, self.proc)
         self._channels: dict[int, Channel] = {}
         self._dying: dict[int, Channel] = {}
         self._lock = threading.Lock()
@@ -65,7 +67,11 @@ class NodeServer:
     def start(self) -> None:
         """Begin to serve; the snapshot is complete when this returns."""
         self._tree.fill()
-        self._subsystem.register_upper(self._tree)
+        try:
+            self._subsystem.register_upper(self._tree)
+        except BaseException:  # Ctrl-C; the subsystem has it already
+            self._tree.stop()
+            raise
         path = self.directory / "socket"
         self._listener.bind(str(path))
         path.chmod(0o600)
@@ -106,9 +112,27 @@ class NodeServer:
         if path.startswith("/proc/"):
             return self._open_proc(path.removeprefix("/proc/"), flags, channel)
         if path.startswith("/sys/"):
-            obey = attributes.writer(self._subsystem, self._tree.real(path))
-            return self._opened(TextFile(obey, b""), channel)
+            return self._opened(TextFile(self.attribute(path), b""), channel)
         return self._open_node(path, flags, channel)
+
+    def find(self, path: str) -> tuple[SgDevice, bool]:
+        """Return the device of a node, and whether the node is the bsg one.
+
+        Raises:
+            OSError: ENOENT.
+        """
+        match = _SG.fullmatch(path)
+        for node in self._nodes.devices():
+            if match is not None:
+                if node.minor == int(match[1]):
+                    return node, False
+            elif path == f"/dev/bsg/{node.device.address}":
+                return node, True
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+    def attribute(self, path: str) -> Callable[[bytes], int]:
+        """Return what obeys a write to an attribute; raises as `attributes.writer`."""
+        return attributes.writer(self._subsystem, self._tree.real(path))
 
     def channel_ended(self, channel: Channel) -> None:
         """A channel's thread ends; its connection is still open."""
@@ -119,7 +143,7 @@ class NodeServer:
             self._poll.unregister(channel.connection)
 
     def _open_node(self, path: str, flags: int, channel: Channel) -> tuple[int, int]:
-        device, bsg = self._find(path)
+        device, bsg = self.find(path)
         reserve = ReserveMemory()
         channel.interruptible = device.interrupt
         try:
@@ -130,18 +154,8 @@ class NodeServer:
         number = self._tree.bsg_number(device.device) if bsg else (SG_MAJOR, device.minor)
         return self._opened(NodeFile(file, reserve, number), channel)
 
-    def _find(self, path: str) -> tuple[SgDevice, bool]:
-        match = _SG.fullmatch(path)
-        for node in self._nodes.devices():
-            if match is not None:
-                if node.minor == int(match[1]):
-                    return node, False
-            elif path == f"/dev/bsg/{node.device.address}":
-                return node, True
-        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-
     def _open_proc(self, path: str, flags: int, channel: Channel) -> tuple[int, int]:
-        file = self._proc.open(path, channel.caller, flags)
+        file = self.proc.open(path, channel.caller, flags)
         access = flags & os.O_ACCMODE
         if access == os.O_RDONLY:
             channel.attached_is_ours = True

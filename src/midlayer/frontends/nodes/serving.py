@@ -24,17 +24,20 @@ def serving(
     subsystem: Subsystem, nodes: SgNodes | None = None, *, channel: type[Channel] = Channel
 ) -> Iterator[Path]:
     """Serve the nodes of a subsystem in a new directory, and yield it: programs need to know it."""
-    place = tempfile.gettempdir()
-    directory = Path(
-        tempfile.mkdtemp(prefix="midlayer-", dir=place if len(place) < _MOST_DIRECTORY else "/tmp")
-    )
-    with _served(subsystem, nodes, directory, channel):
+    directory = make_directory()
+    with served(subsystem, directory, nodes, channel=channel):
         yield directory
 
 
+def make_directory() -> Path:
+    """Make a private directory with a path that is short enough for a socket."""
+    place = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="midlayer-", dir=place if len(place) < _MOST_DIRECTORY else "/tmp"))
+
+
 @contextlib.contextmanager
-def serving_beside(path: Path, subsystem: Subsystem, nodes: SgNodes | None = None) -> Iterator[Path]:
-    """Serve the nodes of a daemon's subsystem beside its API, and yield the directory.
+def serving_beside(path: Path, subsystem: Subsystem, nodes: SgNodes | None = None) -> Iterator[NodeServer]:
+    """Serve the nodes of a daemon's subsystem beside its API, and yield the server.
 
     Args:
         path: The API's socket, which this process has: what an earlier daemon left beside it is removed.
@@ -52,8 +55,8 @@ def serving_beside(path: Path, subsystem: Subsystem, nodes: SgNodes | None = Non
         directory.mkdir(mode=0o700)
     except OSError as error:
         raise DaemonError(f"{directory}: {error.strerror}; programs can not connect there") from error
-    with _served(subsystem, nodes, directory, Channel):
-        yield directory
+    with served(subsystem, directory, nodes) as server:
+        yield server
 
 
 def beside(path: Path) -> Path:
@@ -82,14 +85,19 @@ def find_served(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _served(
-    subsystem: Subsystem, nodes: SgNodes | None, directory: Path, channel: type[Channel]
-) -> Iterator[None]:
+def served(
+    subsystem: Subsystem,
+    directory: Path,
+    nodes: SgNodes | None = None,
+    *,
+    channel: type[Channel] = Channel,
+) -> Iterator[NodeServer]:
+    """Serve the nodes of a subsystem in a directory, which is removed at the end; yield the server."""
     try:
         server = NodeServer(subsystem, nodes or sg_nodes(subsystem), directory, channel=channel)
         server.start()
         try:
-            yield
+            yield server
         finally:
             server.stop()
     finally:

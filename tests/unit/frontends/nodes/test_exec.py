@@ -137,7 +137,8 @@ def test_nodes_are_served_beside_the_api(daemon: Daemon, temporary: Path) -> Non
     path = temporary / "socket"
     stale = temporary / "socket.nodes"
     (stale / "tree").mkdir(parents=True)  # a daemon was killed
-    with serving_beside(path, daemon.subsystem) as directory:
+    with serving_beside(path, daemon.subsystem) as server:
+        directory = server.directory
         assert directory == find_served(path) == stale
         assert [oct(found.stat().st_mode & 0o777) for found in (directory, directory / "socket")] == [
             "0o700", "0o600",

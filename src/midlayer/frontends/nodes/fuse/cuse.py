@@ -1,0 +1,156 @@
+"""``midlayer up --nodes-cuse``: true character devices, one connection to ``/dev/cuse`` for each."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+from pathlib import Path
+
+from midlayer.errors import UsageError
+from midlayer.frontends.nodes.fuse import protocol
+from midlayer.frontends.nodes.fuse.connection import MOST_WRITE, Call, Connection, Handler
+from midlayer.frontends.nodes.fuse.handles import Handles, NodeHandle
+from midlayer.frontends.nodes.fuse.protocol import Opcode
+from midlayer.frontends.nodes.tree import SG_MAJOR
+from midlayer.mid.events import UpperDriver
+from midlayer.mid.logical_unit import LogicalUnit
+from midlayer.upper.sg.device import SgDevice, SgNodes
+
+_log = logging.getLogger("midlayer.nodes")
+
+DEVICE = Path("/dev/cuse")
+KERNEL_MINORS = 32768
+"""Minors of major 21 that the kernel's own sg driver takes, where it is loaded."""
+
+_CLASS = Path("/sys/class/cuse")
+_SETTLE_S = 5.0
+
+
+class CuseNodes(UpperDriver):
+    """Keeps a character device for each sg device of a subsystem.
+
+    Args:
+        nodes: The sg devices.
+
+    Raises:
+        UsageError: If CUSE is not here; with what to do.
+    """
+
+    def __init__(self, nodes: SgNodes) -> None:
+        if not DEVICE.exists():
+            raise UsageError(f"--nodes-cuse: {DEVICE} is not there; load the module (modprobe cuse) as root")
+        if not os.access(DEVICE, os.R_OK | os.W_OK):
+            raise UsageError(f"--nodes-cuse: no right to {DEVICE}; run as root")
+        self._nodes = nodes
+        self._lock = threading.Lock()
+        self._devices: dict[LogicalUnit, CuseDevice] = {}
+        self._base = KERNEL_MINORS if _sg_is_loaded() else 0
+
+    def match(self, device: LogicalUnit) -> bool:
+        """Every device but those that have a node of the kernel's."""
+        return not device.host.template.names_its_devices
+
+    def attach(self, device: LogicalUnit, *, by_resync: bool = False) -> None:
+        node = next((node for node in self._nodes.devices() if node.device is device), None)
+        if node is None or node.minor < 0:
+            return
+        made = CuseDevice(node, self._base + node.minor)
+        if made.start():
+            with self._lock:
+                self._devices[device] = made
+        else:
+            _log.warning("/dev/%s: the kernel has a device of this name; set first_host_no higher", node.name)
+
+    def detach(self, device: LogicalUnit, *, by_resync: bool = False) -> None:
+        with self._lock:
+            made = self._devices.pop(device, None)
+        if made is not None:
+            made.stop()
+
+    def stop(self) -> None:
+        """Take all devices away."""
+        with self._lock:
+            devices, self._devices = list(self._devices.values()), {}
+        for made in devices:
+            made.stop()
+
+
+class CuseDevice:
+    """One character device.
+
+    Args:
+        node: What it leads to.
+        minor: Its minor number; the major one is sg's, by which programs know an sg node.
+    """
+
+    def __init__(self, node: SgDevice, minor: int) -> None:
+        self.name = node.name
+        self._node = node
+        self._minor = minor
+        self._handles = Handles()
+        self._initialised = threading.Event()
+        self._gone = threading.Event()
+        handlers: dict[int, Handler] = {
+            **self._handles.handlers,
+            Opcode.CUSE_INIT: self._initialise,
+            Opcode.OPEN: self._open,
+        }
+        descriptor = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
+        self._connection = Connection(descriptor, handlers, name=self.name, ended=self._gone.set)
+        self._handles.connection = self._connection
+
+    def start(self) -> bool:
+        """Have the device made; False if there is one of its name, or the kernel refuses it."""
+        if Path("/dev", self.name).exists() or (_CLASS / self.name).exists():
+            self._connection.close()
+            return False
+        self._connection.start()
+        self._initialised.wait(_SETTLE_S)
+        for _ in range(int(_SETTLE_S / 0.01)):  # the kernel makes it after our answer
+            if (_CLASS / self.name).exists():
+                return True
+            if self._gone.wait(0.01):
+                break
+        self._connection.close()
+        return False
+
+    def stop(self) -> None:
+        """Take the device away; calls that wait end."""
+        try:
+            (_CLASS / self.name / "abort").write_text("1")
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                _log.warning("/dev/%s: %s", self.name, error.strerror)
+        self._connection.close()
+        self._handles.close()
+
+    def _initialise(self, call: Call) -> bytes:
+        self._initialised.set()
+        major, _, _, flags = protocol.INIT_IN.unpack_from(call.body)
+        if major != protocol.VERSION:
+            raise OSError(errno.EPROTO, "the kernel speaks another version of CUSE")
+        fixed = protocol.CUSE_INIT_OUT.pack(
+            protocol.VERSION,
+            protocol.MINOR_VERSION,
+            0,
+            flags & protocol.CUSE_UNRESTRICTED_IOCTL,
+            MOST_WRITE,
+            MOST_WRITE,
+            SG_MAJOR,
+            self._minor,
+        )
+        return fixed + f"DEVNAME={self.name}\0".encode()
+
+    def _open(self, call: Call) -> bytes:
+        (flags,) = protocol.OPEN_IN.unpack_from(call.body)
+        return self._handles.opened(NodeHandle(self._node, flags, call, owner=os.geteuid()))
+
+
+def _sg_is_loaded() -> bool:
+    try:
+        lines = Path("/proc/devices").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.split() == [str(SG_MAJOR), "sg"] for line in lines)

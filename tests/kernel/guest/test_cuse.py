@@ -1,0 +1,115 @@
+"""True character devices: sg3_utils on ``/dev/sgN`` of midlayer, by the kernel's CUSE."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from midlayer.frontends.config import parse
+from midlayer.frontends.daemon.core import Daemon
+from midlayer.frontends.nodes.fuse.cuse import CuseNodes
+from midlayer.frontends.nodes.serving import sg_nodes
+
+from .eventually import eventually
+
+CONFIG = """
+[subsystem]
+first_host_no = 20
+
+[[host]]
+driver = "virtual"
+
+[[host.unit]]
+lun = 0
+size = "16M"
+serial = "CUSE0001"
+
+[[host.unit]]
+lun = 1
+type = "cd"
+"""
+
+PROGRAMS = (
+    ("sg_inq {}", "Unit serial number: CUSE0001", 0),
+    ("sg_vpd -p sn {}", "CUSE0001", 0),
+    ("sg_raw -r 36 {} 12 00 00 00 24 00", "MIDLAYER", 0),
+    ("sg_turs -n 5 {}", "0 errors", 0),
+    ("sg_readcap {}", "Number of logical blocks=32768", 0),
+    ("sg_luns {}", "0001000000000000", 0),
+    ("sg_map -i", "/dev/sg20  MIDLAYER", 0),
+    ("sg_scan -i {}", "scsi20 channel=0 id=0 lun=0", 0),
+    ("sg_modes {}", "Mode data length", 0),
+    ("sg_requests {}", "No Sense", 0),
+    ("sg_opcodes {}", "Read capacity(10)", 0),
+    ("sg_reset -d {}", "reset", None),
+    ("sg_logs -a {}", "", None),
+    ("sg_persist -k {}", "", None),
+    ("sg_format -F {}", "", None),
+    ("sdparm -i {}", "Device identification", 0),
+    ("sg_dd if=/dev/urandom of={} bs=512 count=256", "256+0 records out", 0),
+    ("sg_dd if={} of=/tmp/cuse-a bs=512 count=256", "256+0 records in", 0),
+    ("sgp_dd if={} of=/tmp/cuse-b bs=512 count=256 thr=4", "256+0 records in", 0),
+    ("cmp /tmp/cuse-a /tmp/cuse-b", "", 0),
+)
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    subprocess.run(["modprobe", "cuse"], check=True)
+    running = Daemon(parse(CONFIG), None)
+    running.start()
+    devices = CuseNodes(sg_nodes(running.subsystem))
+    running.subsystem.register_upper(devices)
+    yield running
+    devices.stop()
+    running.stop()
+    assert not Path("/dev/sg20").exists()
+
+
+def run(command: str) -> tuple[int, str]:
+    done = subprocess.run(
+        command.split(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False
+    )
+    return done.returncode, done.stdout
+
+
+def test_programs_on_character_devices(daemon: Daemon) -> None:
+    node = os.stat("/dev/sg20")
+    assert stat.S_ISCHR(node.st_mode)
+    assert os.major(node.st_rdev) == 21
+    for command, said, expected in PROGRAMS:
+        status, printed = run(command.format("/dev/sg20"))
+        assert said in printed, (command, printed)
+        assert expected in (None, status), (command, status, printed)
+
+
+def test_mmap_is_refused_by_the_kernel(daemon: Daemon) -> None:
+    status, printed = run("sgm_dd if=/dev/sg20 of=/dev/null bs=512 count=16")
+    assert status
+    assert "mmap" in printed
+
+
+def test_a_device_comes_and_goes(daemon: Daemon) -> None:
+    daemon.plug("virtual:disk?size=1M&lun=5", None)
+    assert stat.S_ISCHR(os.stat("/dev/sg22").st_mode)
+    assert run("sg_turs /dev/sg22")[0] == 0
+    with Path("/dev/sg22").open("rb", buffering=0):
+        daemon.unplug("sg22", force=True)
+        eventually(lambda: not Path("/dev/sg22").exists(), reason="the node to go")
+
+
+def test_a_name_that_the_kernel_has_is_left_to_it(caplog: pytest.LogCaptureFixture) -> None:
+    before = os.stat("/dev/sg0").st_rdev
+    running = Daemon(parse(CONFIG.replace("20", "0")), None)
+    running.start()
+    devices = CuseNodes(sg_nodes(running.subsystem))
+    running.subsystem.register_upper(devices)
+    devices.stop()
+    running.stop()
+    assert os.stat("/dev/sg0").st_rdev == before
+    assert "/dev/sg0: the kernel has a device of this name" in caplog.text

@@ -1,0 +1,1 @@
+"""FUSE and CUSE."""
