@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -58,17 +59,30 @@ PROGRAMS = (
 )
 
 
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
+@contextmanager
+def cuse_daemon(config: str = CONFIG) -> Iterator[Daemon]:
     subprocess.run(["modprobe", "cuse"], check=True)
-    running = Daemon(parse(CONFIG), None)
+    running = Daemon(parse(config), None)
     running.start()
     devices = CuseNodes(sg_nodes(running.subsystem))
     running.subsystem.register_upper(devices)
-    yield running
-    devices.stop()
-    running.stop()
+    try:
+        yield running
+    finally:
+        devices.stop()
+        running.stop()
     assert not Path("/dev/sg20").exists()
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    """Devices with sg's major number, which the kernel's sg driver gives away for as long."""
+    subprocess.run(["rmmod", "sg"], check=True)
+    try:
+        with cuse_daemon() as running:
+            yield running
+    finally:
+        subprocess.run(["modprobe", "sg"], check=True)
 
 
 def run(command: str) -> tuple[int, str]:
@@ -76,6 +90,21 @@ def run(command: str) -> tuple[int, str]:
         command.split(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False
     )
     return done.returncode, done.stdout
+
+
+def test_beside_the_kernels_sg_driver(caplog: pytest.LogCaptureFixture) -> None:
+    assert os.major(os.stat("/dev/sg0").st_rdev) == 21
+    with cuse_daemon():
+        assert os.major(os.stat("/dev/sg20").st_rdev) != 21
+        assert "rmmod sg" in caplog.text
+        assert "CUSE0001" in run("sg_inq /dev/sg20")[1]
+
+
+def test_a_name_that_the_kernel_has_is_left_to_it(caplog: pytest.LogCaptureFixture) -> None:
+    before = os.stat("/dev/sg0").st_rdev
+    with cuse_daemon(CONFIG.replace("20", "0")):
+        assert os.stat("/dev/sg0").st_rdev == before
+        assert "/dev/sg0: the kernel has a device of this name" in caplog.text
 
 
 def test_programs_on_character_devices(daemon: Daemon) -> None:
@@ -101,15 +130,3 @@ def test_a_device_comes_and_goes(daemon: Daemon) -> None:
     with Path("/dev/sg22").open("rb", buffering=0):
         daemon.unplug("sg22", force=True)
         eventually(lambda: not Path("/dev/sg22").exists(), reason="the node to go")
-
-
-def test_a_name_that_the_kernel_has_is_left_to_it(caplog: pytest.LogCaptureFixture) -> None:
-    before = os.stat("/dev/sg0").st_rdev
-    running = Daemon(parse(CONFIG.replace("20", "0")), None)
-    running.start()
-    devices = CuseNodes(sg_nodes(running.subsystem))
-    running.subsystem.register_upper(devices)
-    devices.stop()
-    running.stop()
-    assert os.stat("/dev/sg0").st_rdev == before
-    assert "/dev/sg0: the kernel has a device of this name" in caplog.text

@@ -71,6 +71,7 @@ ELSEWHERE = {
     "midlayer scenario check --json",
     "midlayer scenario run --json",
     "midlayer reset --json",  # in test_reset
+    "midlayer sg debug --json",
 }
 
 

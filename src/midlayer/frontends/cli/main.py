@@ -180,6 +180,12 @@ def _add_lists(verbs: Verbs[_Parser]) -> None:
     sg_map.add_argument("-i", "--inquiry", action="store_true", help="with vendor, product and revision")
     sg_map.add_argument("-x", "--address", action="store_true", help="with host, channel, id, LUN and type")
     _verb(verbs, "status", "lists", "status", "say how the daemon is")
+    sg = _verb(verbs, "sg", "sg", "sg", "print open sg descriptors and their requests")
+    sg.add_argument("what", choices=("debug",), help="what /proc/scsi/sg/debug has, of the daemon's devices")
+    sg.add_argument("--follow", action="store_true", help="print it again and again; Ctrl-C ends")
+    sg.add_argument(
+        "--interval", type=_seconds, default=1.0, metavar="SEC", help="seconds between two tables (1)"
+    )
 
 
 def _add_management(verbs: Verbs[_Parser]) -> None:

@@ -23,6 +23,7 @@ from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.faults import add_faults
 from midlayer.frontends.daemon.logging_level import add_logging
 from midlayer.frontends.daemon.rules import add_rules
+from midlayer.frontends.daemon.sg_debug import add_sg_debug
 from midlayer.frontends.daemon.stream import Followers, server_sent_events
 from midlayer.frontends.daemon.targets import add_targets
 from midlayer.frontends.exit_status import SYNTAX_ERROR, of_error
@@ -69,6 +70,7 @@ def make_app(daemon: Daemon) -> FastAPI:
     add_targets(app, daemon.targets)
     add_faults(app, daemon)
     add_rules(app, daemon)
+    add_sg_debug(app, daemon.subsystem)
     return app
 
 

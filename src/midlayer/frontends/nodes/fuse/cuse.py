@@ -21,8 +21,8 @@ from midlayer.upper.sg.device import SgDevice, SgNodes
 _log = logging.getLogger("midlayer.nodes")
 
 DEVICE = Path("/dev/cuse")
-KERNEL_MINORS = 32768
-"""Minors of major 21 that the kernel's own sg driver takes, where it is loaded."""
+ANY_MAJOR = 0
+"""Has the kernel choose one."""
 
 _CLASS = Path("/sys/class/cuse")
 _SETTLE_S = 5.0
@@ -46,7 +46,13 @@ class CuseNodes(UpperDriver):
         self._nodes = nodes
         self._lock = threading.Lock()
         self._devices: dict[LogicalUnit, CuseDevice] = {}
-        self._base = KERNEL_MINORS if _sg_is_loaded() else 0
+        self._major = ANY_MAJOR if _sg_is_loaded() else SG_MAJOR
+        if self._major != SG_MAJOR:
+            _log.warning(
+                "the kernel's sg driver has major number %d to itself: sg_dd, sgp_dd and others that look for it"
+                " take our nodes for files; without it (rmmod sg) the number is ours",
+                SG_MAJOR,
+            )
 
     def match(self, device: LogicalUnit) -> bool:
         """Every device but those that have a node of the kernel's."""
@@ -56,7 +62,7 @@ class CuseNodes(UpperDriver):
         node = next((node for node in self._nodes.devices() if node.device is device), None)
         if node is None or node.minor < 0:
             return
-        made = CuseDevice(node, self._base + node.minor)
+        made = CuseDevice(node, self._major)
         if made.start():
             with self._lock:
                 self._devices[device] = made
@@ -82,13 +88,13 @@ class CuseDevice:
 
     Args:
         node: What it leads to.
-        minor: Its minor number; the major one is sg's, by which programs know an sg node.
+        major: Its major number; programs know an sg node by sg's.
     """
 
-    def __init__(self, node: SgDevice, minor: int) -> None:
+    def __init__(self, node: SgDevice, major: int) -> None:
         self.name = node.name
         self._node = node
-        self._minor = minor
+        self._major = major
         self._handles = Handles()
         self._initialised = threading.Event()
         self._gone = threading.Event()
@@ -138,8 +144,8 @@ class CuseDevice:
             flags & protocol.CUSE_UNRESTRICTED_IOCTL,
             MOST_WRITE,
             MOST_WRITE,
-            SG_MAJOR,
-            self._minor,
+            self._major,
+            self._node.minor,
         )
         return fixed + f"DEVNAME={self.name}\0".encode()
 
