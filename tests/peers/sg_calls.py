@@ -6,6 +6,7 @@ It prints one line of JSON. Nothing of midlayer is imported here: this is a prog
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import mmap
 import os
@@ -22,6 +23,7 @@ WILD = 0x10
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
 libc.read.argtypes = libc.write.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
+libc.pread.argtypes = libc.pwrite.argtypes = [*libc.read.argtypes, ctypes.c_long]
 INQUIRY = ctypes.create_string_buffer(bytes.fromhex("120000002400"), 6)
 SENSE = ctypes.create_string_buffer(64)
 
@@ -147,6 +149,45 @@ def copies(fd: int) -> object:
     return {"dup": inquiry(other), "fork": forked, "exec": executed}
 
 
+def unplugged(fd: int) -> object:
+    """Wait until poll says that the device is gone; then what is left of it."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    print("polling", flush=True)
+    seen = 0
+    while not seen & select.POLLHUP:  # first there may be something to read: that it is gone
+        ((_, seen),) = poll.poll(20000)
+    return {
+        "hup": True,
+        "sg_io": inquiry(fd),
+        "read": call("read", fd, header(0, 0), 88),
+    }
+
+
+def pieces(fd: int) -> object:
+    """writev and readv go piece by piece; pread and pwrite have no place to go to."""
+    room = ctypes.create_string_buffer(36)
+    headers = [header(ctypes.addressof(room), 36, pack_id=pack_id) for pack_id in (1, 2)]
+    answers = [bytearray(88), bytearray(88)]
+    return {
+        "writev": os.writev(fd, [bytes(each) for each in headers]),
+        "readv": [os.readv(fd, [each]) for each in answers],
+        "packs": [struct.unpack_from("=i", each, 48)[0] for each in answers],
+        "pread": call("pread", fd, headers[0], 88, 0),
+        "pwrite": call("pwrite", fd, headers[0], 88, 0),
+    }
+
+
+def flags(fd: int) -> object:
+    """F_GETFL: access mode and O_NONBLOCK as they were asked for."""
+    node = sys.argv[2] if len(sys.argv) > 2 else "/dev/sg0"
+    modes = (os.O_RDONLY | os.O_NONBLOCK, os.O_WRONLY, os.O_RDWR)
+    return [
+        fcntl.fcntl(os.open(node, mode), fcntl.F_GETFL) & (os.O_ACCMODE | os.O_NONBLOCK) == mode
+        for mode in modes
+    ]
+
+
 def hang(fd: int) -> object:
     print("about to wait", flush=True)
     return inquiry(fd)
@@ -154,7 +195,8 @@ def hang(fd: int) -> object:
 
 CASES = {
     "wild": wild, "lengths": lengths, "asynchronous": asynchronous, "threads": threads, "mapped": mapped,
-    "interrupted": interrupted, "copies": copies, "hang": hang,
+    "interrupted": interrupted, "copies": copies, "hang": hang, "unplugged": unplugged, "pieces": pieces,
+    "flags": flags,
 }  # fmt: skip
 
 

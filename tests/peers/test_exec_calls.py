@@ -30,7 +30,7 @@ def ask(machine: Machine, case: str) -> Any:
     return json.loads(machine.run(sys.executable, PROGRAM, case))
 
 
-def eventually(holds: Callable[[], bool]) -> None:
+def eventually(holds: Callable[[], object]) -> None:
     deadline = time.monotonic() + 10
     while not holds():
         assert time.monotonic() < deadline
@@ -127,13 +127,38 @@ def test_a_device_unplugged_in_mid_ioctl(machine: Machine) -> None:
     assert program.returncode == 0, printed
 
 
+def test_poll_tells_that_a_device_was_unplugged(machine: Machine) -> None:
+    node = machine.nodes.devices()[0]
+    with machine.start(sys.executable, PROGRAM, "unplugged") as program:
+        assert program.stdout.readline() == "polling\n"
+        machine.daemon.unplug("sg0", force=True)
+        printed, _ = program.communicate(timeout=60)
+    assert json.loads(printed) == {"hup": True, "sg_io": -errno.ENODEV, "read": -errno.ENODEV}
+    eventually(lambda: node.open_count == 0)
+    eventually(lambda: not machine.server.files.numbers())
+
+
+def test_pieces_are_calls_of_their_own(machine: Machine) -> None:
+    assert ask(machine, "pieces") == {
+        "writev": 176,
+        "readv": [88, 88],
+        "packs": [1, 2],
+        "pread": -errno.ESPIPE,
+        "pwrite": -errno.ESPIPE,
+    }
+
+
+def test_fcntl_shows_how_a_node_was_opened(machine: Machine) -> None:
+    assert ask(machine, "flags") == [True, True, True]
+
+
 def test_an_open_that_waits_ends_with_its_program(machine: Machine) -> None:
     node = machine.nodes.devices()[0]
     script = "import os, time; os.open('/dev/sg0', os.O_RDWR | {}); print('open', flush=True); time.sleep(60)"
     with machine.start(sys.executable, "-c", script.format("os.O_EXCL")) as holder:
         assert holder.stdout.readline() == "open\n"
         with machine.start(sys.executable, "-c", script.format("0")) as waiting:
-            time.sleep(0.3)  # nothing shows that it waits
+            eventually(lambda: node.waiting.threads)
             assert waiting.poll() is None
             waiting.send_signal(signal.SIGKILL)
         holder.send_signal(signal.SIGKILL)

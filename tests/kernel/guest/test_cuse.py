@@ -35,6 +35,8 @@ lun = 1
 type = "cd"
 """
 
+AS_THE_MACHINES = CONFIG.replace("20", "0")
+
 PROGRAMS = (
     ("sg_inq {}", "Unit serial number: CUSE0001", 0),
     ("sg_vpd -p sn {}", "CUSE0001", 0),
@@ -42,8 +44,8 @@ PROGRAMS = (
     ("sg_turs -n 5 {}", "0 errors", 0),
     ("sg_readcap {}", "Number of logical blocks=32768", 0),
     ("sg_luns {}", "0001000000000000", 0),
-    ("sg_map -i", "/dev/sg20  MIDLAYER", 0),
-    ("sg_scan -i {}", "scsi20 channel=0 id=0 lun=0", 0),
+    ("sg_map -i", "MIDLAYER  Virtual disk", 0),
+    ("sg_scan -i {}", "scsi0 channel=0 id=0 lun=0", 0),
     ("sg_modes {}", "Mode data length", 0),
     ("sg_requests {}", "No Sense", 0),
     ("sg_opcodes {}", "Read capacity(10)", 0),
@@ -79,7 +81,7 @@ def daemon() -> Iterator[Daemon]:
     """Devices with sg's major number, which the kernel's sg driver gives away for as long."""
     subprocess.run(["rmmod", "sg"], check=True)
     try:
-        with cuse_daemon() as running:
+        with cuse_daemon(AS_THE_MACHINES) as running:
             yield running
     finally:
         subprocess.run(["modprobe", "sg"], check=True)
@@ -102,31 +104,31 @@ def test_beside_the_kernels_sg_driver(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_name_that_the_kernel_has_is_left_to_it(caplog: pytest.LogCaptureFixture) -> None:
     before = os.stat("/dev/sg0").st_rdev
-    with cuse_daemon(CONFIG.replace("20", "0")):
+    with cuse_daemon(AS_THE_MACHINES):
         assert os.stat("/dev/sg0").st_rdev == before
         assert "/dev/sg0: the kernel has a device of this name" in caplog.text
 
 
 def test_programs_on_character_devices(daemon: Daemon) -> None:
-    node = os.stat("/dev/sg20")
+    node = os.stat("/dev/sg0")
     assert stat.S_ISCHR(node.st_mode)
     assert os.major(node.st_rdev) == 21
     for command, said, expected in PROGRAMS:
-        status, printed = run(command.format("/dev/sg20"))
+        status, printed = run(command.format("/dev/sg0"))
         assert said in printed, (command, printed)
         assert expected in (None, status), (command, status, printed)
 
 
 def test_mmap_is_refused_by_the_kernel(daemon: Daemon) -> None:
-    status, printed = run("sgm_dd if=/dev/sg20 of=/dev/null bs=512 count=16")
+    status, printed = run("sgm_dd if=/dev/sg0 of=/dev/null bs=512 count=16")
     assert status
     assert "mmap" in printed
 
 
 def test_a_device_comes_and_goes(daemon: Daemon) -> None:
     daemon.plug("virtual:disk?size=1M&lun=5", None)
-    assert stat.S_ISCHR(os.stat("/dev/sg22").st_mode)
-    assert run("sg_turs /dev/sg22")[0] == 0
-    with Path("/dev/sg22").open("rb", buffering=0):
-        daemon.unplug("sg22", force=True)
-        eventually(lambda: not Path("/dev/sg22").exists(), reason="the node to go")
+    assert stat.S_ISCHR(os.stat("/dev/sg2").st_mode)
+    assert run("sg_turs /dev/sg2")[0] == 0
+    with Path("/dev/sg2").open("rb", buffering=0):
+        daemon.unplug("sg2", force=True)
+        eventually(lambda: not Path("/dev/sg2").exists(), reason="the node to go")

@@ -73,6 +73,8 @@ class Channel:
             self._server.channel_ended(self)
             self._shared.close()
             self.connection.close()
+            self.interruptible = None
+            self._server.channel_closed(self)
 
     def _serve(self) -> bytes:
         """Carry out the request in the buffer, and return the answer."""
@@ -188,6 +190,9 @@ class Channel:
     def _fstat(self, number: int, request: int, argument: int, flags: int) -> int:
         return self._files.get(number).fstat()
 
+    def _access_mode(self, number: int, request: int, argument: int, flags: int) -> int:
+        return self._files.get(number).access_mode
+
 
 _HANDLERS: dict[int, Callable[[Channel, int, int, int, int], int]] = {
     int(wire.Operation.HELLO): Channel._hello,
@@ -199,6 +204,7 @@ _HANDLERS: dict[int, Callable[[Channel, int, int, int, int], int]] = {
     int(wire.Operation.MMAP): Channel._mmap,
     int(wire.Operation.GROW): Channel._grow,
     int(wire.Operation.FSTAT): Channel._fstat,
+    int(wire.Operation.FLAGS): Channel._access_mode,
 }
 
 

@@ -21,9 +21,13 @@ class OpenFile(Protocol):
 
     Attributes:
         token: The server's end.
+        access_mode: O_RDONLY, O_WRONLY or O_RDWR.
+        hung_up: The token was shut down: its end of file does not mean the last close.
     """
 
     token: socket.socket
+    access_mode: int
+    hung_up: bool
 
     def ioctl(self, request: int, argument: int, memory: Memory) -> int:
         """Carry out an ioctl."""
@@ -60,6 +64,9 @@ def _error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
+_ACCESS_MODES = {(True, False): os.O_RDONLY, (False, True): os.O_WRONLY, (True, True): os.O_RDWR}
+
+
 class NodeFile:
     """An open sg or bsg node."""
 
@@ -70,6 +77,10 @@ class NodeFile:
         self._reserve = reserve
         self._number = number[0] << 32 | number[1]
         self._lock = threading.Lock()
+        self.access_mode = (
+            (os.O_RDWR if sg_file.may_read else os.O_WRONLY) if sg_file.may_write else os.O_RDONLY
+        )
+        self.hung_up = False
         self._lit = False
         self._asynchronous = False
         self.token, self.program_end = socket.socketpair(
@@ -104,7 +115,7 @@ class NodeFile:
         if not self._asynchronous:
             return False
         with self._lock:
-            if not self._lit or self._file.poll() & select.POLLIN:
+            if not self._lit or self.hung_up or self._file.poll() & select.POLLIN:
                 return False
             self._lit = False
             return True
@@ -118,31 +129,39 @@ class NodeFile:
 
     def _signal(self, band: int) -> None:
         if band == POLL_HUP_BAND:
-            with self._lock:
-                _shut(self.token)
+            self._hang_up()
         elif self._asynchronous or self._file.keep_orphan:
             self._asynchronous = True
             self._light()
 
+    def _hang_up(self) -> None:
+        """Shut the token both ways, which the program's poll(2) sees as POLLHUP.
+
+        From then on an end of file says nothing. The byte that the program leaves unread does: its last
+        close ends with ECONNRESET here.
+        """
+        with self._lock, contextlib.suppress(OSError):  # closed meanwhile
+            self.token.send(b"\0", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            self.hung_up = True
+            self.token.shutdown(socket.SHUT_RDWR)
+
     def _light(self) -> None:
         """Put a byte into the token while there is something to read, so that poll(2) sees it."""
         with self._lock:
-            if self._lit or not self._file.poll() & select.POLLIN:
+            if self._lit or self.hung_up or not self._file.poll() & select.POLLIN:
                 return
             self._lit = True
             with contextlib.suppress(OSError):  # nobody has the other end any more
                 self.token.send(b"\0", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 
-def _shut(token: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # closed meanwhile
-        token.shutdown(socket.SHUT_WR)
-
-
 class TextFile:
     """A proc file or an attribute that was opened for writing."""
 
-    def __init__(self, obey: Callable[[bytes], int], text: bytes) -> None:
+    hung_up = False
+
+    def __init__(self, obey: Callable[[bytes], int], text: bytes, access_mode: int = os.O_WRONLY) -> None:
+        self.access_mode = access_mode
         self._obey = obey
         self._text = text
         self._at = 0

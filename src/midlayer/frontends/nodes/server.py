@@ -57,6 +57,7 @@ class NodeServer:
         self._tree = Tree(directory / "tree", subsystem, self.proc)
         self._channels: dict[int, Channel] = {}
         self._dying: dict[int, Channel] = {}
+        self._alive: set[Channel] = set()  # until their threads have nothing left to give back
         self._lock = threading.Lock()
         self._poll = select.epoll()
         self._tokens: dict[int, int] = {}  # descriptor of a token → number of its file
@@ -86,7 +87,7 @@ class NodeServer:
         self._thread.join(_JOIN_S)  # it is a daemon thread: the end of the program must not wait for it
         self._listener.close()
         with self._lock:
-            channels = list(self._channels.values())
+            channels = list(self._alive)
         for channel in channels:
             _hang_up(channel.connection)
         for channel in channels:
@@ -142,6 +143,11 @@ class NodeServer:
         with contextlib.suppress(OSError, ValueError):  # the server stops
             self._poll.unregister(channel.connection)
 
+    def channel_closed(self, channel: Channel) -> None:
+        """A channel has given everything back."""
+        with self._lock:
+            self._alive.discard(channel)
+
     def _open_node(self, path: str, flags: int, channel: Channel) -> tuple[int, int]:
         device, bsg = self.find(path)
         reserve = ReserveMemory()
@@ -160,14 +166,16 @@ class NodeServer:
         if access == os.O_RDONLY:
             channel.attached_is_ours = True
             return 0, text_descriptor(file.read())
-        return self._opened(TextFile(file.write, file.read() if access == os.O_RDWR else b""), channel)
+        text = file.read() if access == os.O_RDWR else b""
+        return self._opened(TextFile(file.write, text, access), channel)
 
     def _opened(self, file: NodeFile | TextFile, channel: Channel) -> tuple[int, int]:
         number = self.files.add(file)
         descriptor = file.token.fileno()
         with self._lock:
             self._tokens[descriptor] = number
-        self._poll.register(descriptor, select.EPOLLIN | select.EPOLLRDHUP)
+        # Told of changes alone: that we hang up is none, that the program closes is one.
+        self._poll.register(descriptor, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
         channel.attached_is_ours = True
         return number, file.program_end.detach()
 
@@ -200,6 +208,7 @@ class NodeServer:
             return
         with self._lock:
             self._channels[connection.fileno()] = channel
+            self._alive.add(channel)
         self._poll.register(connection, select.EPOLLRDHUP | select.EPOLLONESHOT)
         channel.thread.start()
 
@@ -208,14 +217,14 @@ class NodeServer:
         number = self._tokens[descriptor]
         try:
             file = self.files.get(number)
-            data = file.token.recv(_MOST_WRITTEN, socket.MSG_DONTWAIT)
+            while data := file.token.recv(_MOST_WRITTEN, socket.MSG_DONTWAIT):
+                file.take_unseen(data)
+            if file.hung_up:
+                return  # what comes next is the last close
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if data:
-            file.take_unseen(data)
-            return
+            pass  # closed, with something unread
         with self._lock:
             del self._tokens[descriptor]
         self._poll.unregister(descriptor)

@@ -19,6 +19,7 @@ class Operation(IntEnum):
     GROW = 8
     FSTAT = 9
     MEMORY = 10
+    FLAGS = 11
 
 
 class RequestFlag(IntFlag):

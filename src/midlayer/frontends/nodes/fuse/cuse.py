@@ -49,8 +49,8 @@ class CuseNodes(UpperDriver):
         self._major = ANY_MAJOR if _sg_is_loaded() else SG_MAJOR
         if self._major != SG_MAJOR:
             _log.warning(
-                "the kernel's sg driver has major number %d to itself: sg_dd, sgp_dd and others that look for it"
-                " take our nodes for files; without it (rmmod sg) the number is ours",
+                "the kernel's sg driver has major number %d to itself: sg_dd, sgp_dd and others that look for"
+                " it take our nodes for files; without it (rmmod sg) the number is ours",
                 SG_MAJOR,
             )
 

@@ -18,6 +18,7 @@ enum {
     MOST_CDB = 252,
     MOST_WINDOW = 256 << 20,
     MMAP_IO = 4, /* SG_FLAG_MMAP_IO */
+    LARGE_FILE = 0100000, /* what the kernel shows of every file of a 64-bit program */
 };
 
 /* Where a header says that CDB and data are. */
@@ -189,6 +190,72 @@ ssize_t __read_chk(int fd, void *buffer, size_t count, size_t room);
 ML_EXPORT ssize_t __read_chk(int fd, void *buffer, size_t count, size_t room) {
     uint32_t file = ml_file_of(fd);
     return file ? read_node(fd, file, buffer, count) : REAL(__read_chk)(fd, buffer, count, room);
+}
+
+/* As the kernel does for a driver that has no read of several pieces: one call for each. */
+static ssize_t each_piece(int fd, uint32_t file, const struct iovec *vector, int count, int out) {
+    ssize_t total = 0;
+    if (count < 0 || count > IOV_MAX) {
+        errno = EINVAL;
+        return -1;
+    }
+    for (int i = 0; i < count; i++) {
+        struct iovec piece;
+        if (ml_copy_in(&piece, (uintptr_t)(vector + i), sizeof piece) != 0) {
+            errno = EFAULT;
+            return total ? total : -1;
+        }
+        if (piece.iov_len == 0)
+            continue;
+        ssize_t done = out ? write_node(fd, file, piece.iov_base, piece.iov_len)
+                           : read_node(fd, file, piece.iov_base, piece.iov_len);
+        if (done < 0)
+            return total ? total : -1;
+        total += done;
+        if ((size_t)done != piece.iov_len)
+            break;
+    }
+    return total;
+}
+
+ML_EXPORT ssize_t readv(int fd, const struct iovec *vector, int count) {
+    uint32_t file = ml_file_of(fd);
+    return file ? each_piece(fd, file, vector, count, 0) : REAL(readv)(fd, vector, count);
+}
+
+ML_EXPORT ssize_t writev(int fd, const struct iovec *vector, int count) {
+    uint32_t file = ml_file_of(fd);
+    return file ? each_piece(fd, file, vector, count, 1) : REAL(writev)(fd, vector, count);
+}
+
+/* pread, pwrite and their kin end with ESPIPE on an sg node, and so they do on the socket that stands for it. */
+
+static int get_flags(int fd) {
+    int flags = REAL(fcntl)(fd, F_GETFL);
+    uint32_t file = flags < 0 ? 0 : ml_file_of(fd);
+    if (!file)
+        return flags;
+    struct ml_request request = {.operation = ML_FLAGS, .file = file};
+    int64_t mode = ml_call(&request, NULL, 0, NULL);
+    return mode < 0 ? flags : (flags & ~O_ACCMODE) | (int)mode | LARGE_FILE;
+}
+
+int fcntl64(int fd, int command, ...);
+
+ML_EXPORT int fcntl(int fd, int command, ...) {
+    va_list list;
+    va_start(list, command);
+    void *argument = va_arg(list, void *);
+    va_end(list);
+    return command == F_GETFL ? get_flags(fd) : REAL(fcntl)(fd, command, argument);
+}
+
+ML_EXPORT int fcntl64(int fd, int command, ...) {
+    va_list list;
+    va_start(list, command);
+    void *argument = va_arg(list, void *);
+    va_end(list);
+    return command == F_GETFL ? get_flags(fd) : REAL(fcntl64)(fd, command, argument);
 }
 
 static void *map_node(void *where, size_t length, int protection, int flags, uint32_t file, off_t offset) {

@@ -16,6 +16,7 @@ enum ml_operation {
     ML_GROW,  /* request: bytes of shared memory that are needed */
     ML_FSTAT, /* answers with the device number */
     ML_MEMORY, /* body: what ML_FETCH asked for */
+    ML_FLAGS,  /* answers with the access mode that the file was opened with */
 };
 
 enum ml_request_flags {
