@@ -58,6 +58,16 @@ class KernelNode:
         return True
 
     @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        depth = self.device / "queue_depth"
+        before = depth.read_text()
+        depth.write_text("1\n")
+        try:
+            yield
+        finally:
+            depth.write_text(before)
+
+    @contextmanager
     def unprivileged(self) -> Iterator[None]:
         before = _capabilities()
         _set_capabilities(before, effective=False)

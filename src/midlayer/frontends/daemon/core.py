@@ -34,6 +34,8 @@ from midlayer.mid.subsystem import Subsystem
 from midlayer.upper.scsimon import EventLog, ScsimonDriver
 from midlayer.upper.sg.device import SgNodes
 from midlayer.upper.sg.reset import reset_or_fail
+from midlayer.upper.sg.parameters import SgParameters
+from midlayer.upper.sg.trace import SgTrace
 
 _log = logging.getLogger("midlayer.daemon")
 
@@ -70,7 +72,10 @@ class Daemon:
     def start(self) -> None:
         """Bring up the hosts, scan them, and settle what an earlier run left in the lists."""
         # sg comes first, so that a device has its name when scsimon records it.
-        self.subsystem.register_upper(SgNodes(first_minor=self.config.first_host_no))
+        sg_trace = SgTrace(lambda: self.trace.level)
+        self.subsystem.register_upper(
+            SgNodes(first_minor=self.config.first_host_no, parameters=SgParameters(trace=sg_trace))
+        )
         self.subsystem.register_upper(self.scsimon)
         if self.monitor is not None:
             self.monitor.start()

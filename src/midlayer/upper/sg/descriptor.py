@@ -156,6 +156,9 @@ class SgFile(RequestQueue):
             OSError: The ioctl table of the rules; EINTR if the wait was interrupted.
         """
         argument &= 0xFFFF_FFFF_FFFF_FFFF
+        trace = self.device.parameters.trace
+        if trace is not None and trace.level():
+            trace.ioctl(self.device, request, argument, is_sg_io=request == _SG_IO)
         if request == _SG_IO and not self.bsg:
             return ioctls.sg_io(self, argument, memory, caller or self.caller)
         table = ioctls.BSG_TABLE if self.bsg else ioctls.TABLE

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from midlayer.upper.sg.trace import SgTrace
 
 DEF_RESERVED_SIZE = 32768
 MAX_RESERVED_SIZE = 1 << 20
@@ -20,11 +24,13 @@ class SgParameters:
         allow_dio: Honour SG_FLAG_DIRECT_IO.
         def_reserved_size: Bytes of the reserved buffer of a descriptor opened from now on.
         v4_on_sg: Take the v4 header on sg nodes too. The kernel does so on bsg nodes only (SG-22).
+        trace: Hears of requests and ioctls; None for nobody.
     """
 
     allow_dio: bool = False
     def_reserved_size: int = DEF_RESERVED_SIZE
     v4_on_sg: bool = False
+    trace: SgTrace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,9 @@ class RequestQueue:
         if device.detaching:
             self.refuse(request)
             raise os_error(errno.ENODEV)
+        trace = device.parameters.trace
+        if trace is not None and trace.level():
+            trace.queued(device, request, cdb)
         request.start_s = self._monotonic()  # before the state that shows it
         request.on(_SUBMIT)
         command = Command(
@@ -277,6 +280,9 @@ class RequestQueue:
     def _completed(self, request: Request, command: Command) -> None:
         with self.lock:
             request.take_answer(command, self._monotonic())
+            trace = self.device.parameters.trace
+            if trace is not None and trace.level():
+                trace.completed(self.device, request, command)
             if request.orphan:
                 if self.closed or not self.keep_orphan:
                     request.on(Event.DROP)

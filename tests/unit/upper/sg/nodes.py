@@ -59,6 +59,9 @@ class Node(Protocol):
     def slow(self, seconds: float) -> Any:
         """While inside, READ(10) takes that long."""
 
+    def one_at_a_time(self) -> Any:
+        """While inside, the device gets one command at a time."""
+
     def unprivileged(self) -> Any:
         """While inside, this thread has no capability."""
 
@@ -167,6 +170,15 @@ class OurNode:
             yield
         finally:
             self.driver.delay_s = 0.0
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        before = self.node.device.queue_depth
+        self.subsystem.adjust_queue_depth(self.node.device, 1)
+        try:
+            yield
+        finally:
+            self.subsystem.adjust_queue_depth(self.node.device, before)
 
     @contextmanager
     def unprivileged(self) -> Iterator[None]:

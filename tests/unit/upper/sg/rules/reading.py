@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..calls import (
+    AT_TAIL,
     BLOCKING,
     INQUIRY,
     MMAP,
@@ -67,6 +68,23 @@ def _(u: Using) -> Any:
     f.write(ready(pack_id=11))
     f.eventually(1)
     return f.read(count=20, pack_id=5), f.read()
+
+
+@row("SG-30 requests go to the head of the queue, unless they say at the tail", [1, 3, 2])
+def _(u: Using) -> Any:
+    f = u.open()
+    with u.node.slow(0.2), u.node.one_at_a_time():
+        f.write(slow_read(pack_id=1))
+        f.write(slow_read(pack_id=2, flags=AT_TAIL))
+        f.write(slow_read(pack_id=3))
+        order: list[int] = []
+        while len(order) < 3:
+            order += [pack_id for _, _, _, pack_id, _ in ready_rows(f) if pack_id not in order]
+    return order
+
+
+def ready_rows(f: Opened) -> list[tuple[int, ...]]:
+    return [entry for entry in f.table() if entry[0] == 2]
 
 
 @row("SG-41 submission order, not completion order", ("EAGAIN", 1, (1,), (2,)))
