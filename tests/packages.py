@@ -18,6 +18,7 @@ PROGRAMS = {
     "gcc": "gcc",
     "iscsi-ls": "libiscsi-bin",
     "tgtd": "tgt",
+    "fusermount3": "fuse3",
 }
 
 

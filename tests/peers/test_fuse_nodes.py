@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from midlayer.errors import UsageError
+from midlayer.frontends.nodes.fuse import mount as fuse_mount
 from midlayer.frontends.nodes.fuse.mount import DEVICE, mounted
 from midlayer.mid.logical_unit import DeviceState
 
@@ -204,6 +205,26 @@ def test_after_kill_9_the_next_daemon_cleans_up(tmp_path: Path, machine: Machine
         daemon.terminate()
         daemon.communicate(timeout=30)
     assert not os.path.ismount(directory)
+
+
+def test_without_root_the_helper_mounts(
+    machine: Machine, tmp_path: Path, require_tool: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_tool("fusermount3")
+    monkeypatch.setattr(fuse_mount, "_is_root", lambda: False)
+    with mounted(machine.server, tmp_path):
+        assert os.path.ismount(tmp_path)
+        run("sg_turs", f"{tmp_path}/dev/sg0")
+    assert not os.path.ismount(tmp_path)
+
+
+def test_without_root_and_helper_it_says_what_to_install(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fuse_mount, "_is_root", lambda: False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="apt-get install fuse3"), mounted(machine.server, tmp_path):
+        pass
 
 
 def test_a_directory_that_is_not_there(machine: Machine, tmp_path: Path) -> None:

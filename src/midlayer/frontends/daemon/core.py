@@ -33,8 +33,8 @@ from midlayer.mid.logical_unit import DeviceState, LogicalUnit
 from midlayer.mid.subsystem import Subsystem
 from midlayer.upper.scsimon import EventLog, ScsimonDriver
 from midlayer.upper.sg.device import SgNodes
-from midlayer.upper.sg.reset import reset_or_fail
 from midlayer.upper.sg.parameters import SgParameters
+from midlayer.upper.sg.reset import reset_or_fail
 from midlayer.upper.sg.trace import SgTrace
 
 _log = logging.getLogger("midlayer.daemon")

@@ -62,7 +62,7 @@ def clean_up(directory: Path) -> None:
 
 def unmount(directory: Path) -> None:
     """Unmount, whoever has something open there; it is no error if nothing is mounted."""
-    if os.geteuid() == 0:
+    if _is_root():
         path = os.fsencode(directory)
         _libc.umount2(path, _FORCE)  # ends the calls that wait
         _libc.umount2(path, _DETACH)
@@ -77,7 +77,7 @@ def _mount(directory: Path) -> int:
         raise UsageError(
             f"--nodes: {DEVICE} is not there; load the module (modprobe fuse), or let the container have it"
         )
-    return _mount_as_root(directory) if os.geteuid() == 0 else _mount_by_helper(directory)
+    return _mount_as_root(directory) if _is_root() else _mount_by_helper(directory)
 
 
 def _mount_as_root(directory: Path) -> int:
@@ -123,3 +123,7 @@ def _mount_by_helper(directory: Path) -> int:
 
 def _helper() -> str | None:
     return next((found for name in HELPERS if (found := shutil.which(name))), None)
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
