@@ -105,7 +105,8 @@ def scsi_exec(scsi_subsystem: Subsystem) -> Iterator[Run]:
 
     It finds the subsystem's ``/dev/sgN``, ``/proc/scsi`` and SCSI part of ``/sys``, without root.
     """
-    from midlayer.frontends.nodes.exec import environment, serving
+    from midlayer.frontends.nodes.program import environment
+    from midlayer.frontends.nodes.serving import serving
 
     with serving(scsi_subsystem) as directory:
 
