@@ -83,10 +83,11 @@ class Connection:
         self.output_bytes += len(header) + length
         if self._header_digest:
             output.append(crc32c(header))
-        if length:
-            output.append(data)
-            padding = _PADDING[-length & 3]
-            if padding:
-                output.append(padding)
-            if self._data_digest:
-                output.append(crc32c(data, padding))
+        if not length:
+            return
+        output.append(data)
+        padding = _PADDING[-length & 3]
+        if padding:
+            output.append(padding)
+        if self._data_digest:
+            output.append(crc32c(data, padding))

@@ -37,7 +37,7 @@ from midlayer.iscsi.target_events import (
 )
 from midlayer.iscsi.target_login import TargetLogin, TargetPolicy
 from midlayer.iscsi.target_writes import TargetWrites
-from midlayer.iscsi.task import Task, trimmed_cdb
+from midlayer.iscsi.task import CDB_BYTES, Task, trimmed_cdb
 
 WINDOW = 128
 """Commands that an initiator may have on its way."""
@@ -48,6 +48,7 @@ MAX_IMMEDIATE = 64
 _unpack_command = Struct(">BBxxI8sIIII16s").unpack
 _cmd_sn_of = Struct(">24xI20x").unpack
 _WRITE, _FINAL, _IMMEDIATE = 0x20, 0x80, 0x40
+_VARIABLE_LENGTH = 0x7F
 
 _SEQUENCED = frozenset(
     {Opcode.NOP_OUT, Opcode.SCSI_COMMAND, Opcode.TASK_MANAGEMENT, Opcode.TEXT, Opcode.LOGOUT}
@@ -68,7 +69,7 @@ class TargetConnection(TargetWrites):
         pings: NOP-Ins of ours that were not answered.
     """
 
-    __slots__ = ("_login", "_policy", "_ready", "_text", "_text_rest", "identity")
+    __slots__ = ("_allowed", "_login", "_policy", "_ready", "_text", "_text_rest", "identity")
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class TargetConnection(TargetWrites):
         self._policy = policy
         self._login = TargetLogin(policy, self.parameters, random, WINDOW)
         self.identity = self._login.identity
+        self._allowed: frozenset[int] = FROM_INITIATOR[State.IN_LOGIN]
         self._ready: list[TargetEvent] = []
         self._text = text.TextGatherer()
         self._text_rest = b""
@@ -106,11 +108,9 @@ class TargetConnection(TargetWrites):
 
     def _take(self, header: bytes, ahs: bytes, data: Data) -> TargetEvent | None:
         opcode = header[0] & 0x3F
-        if self.state is State.IN_LOGIN:
-            return self._take_login(opcode, header, data)
-        if opcode not in FROM_INITIATOR[self.state] or (
-            self.identity.discovery and opcode not in FROM_INITIATOR_IN_DISCOVERY
-        ):
+        if opcode not in self._allowed:
+            if self.state is State.IN_LOGIN:  # nothing but a login may come; the connection just ends (6.3)
+                self._advance(Event.LOST)
             raise ProtocolError(f"opcode {opcode:#04x} can not come now", RejectReason.COMMAND_NOT_SUPPORTED)
         if opcode in _SEQUENCED and not header[0] & _IMMEDIATE:
             (cmd_sn,) = _cmd_sn_of(header)
@@ -139,11 +139,8 @@ class TargetConnection(TargetWrites):
             if waiting is not None:
                 self._exp_cmd_sn = add(self._exp_cmd_sn, 1)
 
-    def _take_login(self, opcode: int, header: bytes, data: Data) -> TargetEvent | None:
+    def _take_login(self, header: bytes, ahs: bytes, data: Data) -> TargetEvent | None:
         login = self._login
-        if opcode != Opcode.LOGIN:  # nothing but a login may come; the connection just ends (6.3)
-            self._advance(Event.LOST)
-            raise ProtocolError("the first PDU is no login request")
         response, body = login.handle(header, data)
         self._send_ready(response, body, len(body))
         if login.failure is not None:
@@ -153,6 +150,8 @@ class TargetConnection(TargetWrites):
             self._stat_sn, self._exp_cmd_sn = login.stat_sn, login.exp_cmd_sn
             self._max_cmd_sn = login.max_cmd_sn
             self._begin_full_feature()
+            discovery = self.identity.discovery
+            self._allowed = FROM_INITIATOR_IN_DISCOVERY if discovery else FROM_INITIATOR[self.state]
             self._segment_bytes = self.parameters.peer_number("MaxRecvDataSegmentLength")
             self.reader.place = self._place
             return LoggedIn(self.identity)
@@ -161,11 +160,14 @@ class TargetConnection(TargetWrites):
     def _take_command(self, header: bytes, ahs: bytes, data: Data) -> TargetEvent | None:
         first, flags, _, lun, tag, expected, cmd_sn, _, cdb = _unpack_command(header)
         sequenced = not first & _IMMEDIATE
-        extension = b""
-        if ahs:
+        if ahs or cdb[0] == _VARIABLE_LENGTH:
             extension = dict(pdu.additional_segments(ahs)).get(AhsType.EXTENDED_CDB, b"")
-        task = Task(tag, lun, trimmed_cdb(cdb, extension), flags, expected, cmd_sn, sequenced)
-        self._admit(task)
+            cdb = trimmed_cdb(cdb, extension)
+        else:
+            cdb = cdb[: CDB_BYTES[cdb[0]]]
+        task = Task(tag, lun, cdb, flags, expected, cmd_sn, sequenced)
+        if tag in self.tasks or not sequenced or tag == NO_TAG:
+            self._admit(task)
         if not flags & _WRITE:
             if len(data):
                 raise ProtocolError("immediate data without the W bit")
@@ -304,6 +306,7 @@ class TargetConnection(TargetWrites):
 
 
 _HANDLERS: dict[int, Callable[[TargetConnection, bytes, bytes, Data], TargetEvent | None]] = {
+    Opcode.LOGIN: TargetConnection._take_login,
     Opcode.NOP_OUT: TargetConnection._take_nop_out,
     Opcode.SCSI_COMMAND: TargetConnection._take_command,
     Opcode.TASK_MANAGEMENT: TargetConnection._take_function,

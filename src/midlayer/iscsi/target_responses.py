@@ -77,26 +77,16 @@ class TargetResponses(Connection):
         self._end(task)
         length = len(data)
         flags = 0x80 if not residual else 0x82 if residual > 0 else 0x84
-        in_status = not (sense or response)
-        data_sn = 0
-        if length:
-            if in_status and length <= self._segment_bytes:
-                header = _pack_data_in(
-                    0x25,
-                    flags | 1,
-                    0,
-                    status,
-                    length,
-                    task.tag,
-                    NO_TAG,
-                    *self._next_numbers(),
-                    0,
-                    0,
-                    abs(residual),
-                )
-                self._send_ready(header, data, length)
-                return
-            data_sn = self._send_data(task, memoryview(data))
+        if 0 < length <= self._segment_bytes and not (sense or response):
+            stat_sn = self._stat_sn
+            self._stat_sn = stat_sn + 1 & MASK
+            header = _pack_data_in(
+                *(0x25, flags | 1, 0, status, length, task.tag, NO_TAG, stat_sn),
+                *(self._exp_cmd_sn, self._max_cmd_sn, 0, 0, abs(residual)),
+            )
+            self._send_ready(header, data, length)
+            return
+        data_sn = self._send_data(task, memoryview(data)) if length else 0
         body = len(sense).to_bytes(2, "big") + sense if sense else b""
         header = _pack_response(
             0x21,

@@ -55,7 +55,7 @@ PING_S = 20.0
 """How often a silent initiator is asked whether it is there; one that does not answer in time is dropped."""
 
 COMMAND_TIMEOUT_S = 60.0
-FLUSH_ABOVE_BYTES = 1 << 20
+FLUSH_ABOVE_BYTES = 1 << 15
 LONGEST_READ_BYTES = 64 << 20
 
 _FINISHED = Phase.FINISHED
@@ -253,14 +253,20 @@ class Session:
             if task.tag in self.aborting:
                 self.iscsi.abort(task)
                 return
-            answer = outcome.of(task, command)
             data = command.data_in
-            if buffer is not None:
-                if data is buffer and answer.data:
+            if (
+                data is not None
+                and len(data) == task.expected_bytes
+                and not (command.status or command.host_byte or command.residual)
+            ):
+                self.iscsi.respond(task, 0, b"", data)  # most reads; `outcome.of` would say the same
+            else:
+                self.iscsi.respond(task, *outcome.of(task, command))
+            if buffer is not None and not command.host_byte:  # else the driver may still have it
+                if data is buffer:
                     self._pool.lend(buffer)
                 else:
                     self._pool.give(buffer)
-            self.iscsi.respond(task, *answer)
             if threading.get_ident() != self._thread_id or self.iscsi.output_bytes > FLUSH_ABOVE_BYTES:
                 self._flush()
 
