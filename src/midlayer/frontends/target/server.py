@@ -70,9 +70,18 @@ class TargetServer:
         with self._lock:
             if spec.iqn in self._exports:
                 raise InvalidRequest(f"{spec.iqn}: there is a target of that name")
-            for portal in spec.portals:
-                self._listen(portal)
-            self._exports[spec.iqn] = Export(spec, self._find)
+            before = set(self._listeners)
+            try:
+                for portal in spec.portals:
+                    self._listen(portal)
+            except DaemonError as error:
+                closing = [self._listeners.pop(portal) for portal in set(self._listeners) - before]
+                refusal = error
+            else:
+                self._exports[spec.iqn] = Export(spec, self._find)
+                return
+        _close(closing)
+        raise refusal
 
     def change(self, spec: TargetSpec) -> None:
         """Replace what is said of a target; initiators that may not see it any more are dropped.

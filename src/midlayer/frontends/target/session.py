@@ -301,7 +301,8 @@ class Session:
 
     def _tick(self) -> None:
         """Look after an initiator that has said nothing for a while."""
-        if self.iscsi.closed:
+        if self.iscsi.closed:  # and its thread still sends, or the timer would have been cancelled
+            self.drop("the initiator does not take the last answer")
             return
         silent, self._heard_before = self._heard == self._heard_before, self._heard
         if silent and not self._ask():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -275,7 +276,9 @@ def test_drop_change_and_remove(serving: Serving) -> None:
 def test_a_port_that_is_taken(serving: Serving) -> None:
     port = serving.add()
     with pytest.raises(DaemonError, match="Address already in use"):
-        serving.add(OTHER, portals=["127.0.0.2:0", f"0.0.0.0:{port}"], initiators=[OTHER])
+        serving.add(OTHER, portals=["127.0.0.2:0", f"127.0.0.1:{port}"], initiators=[OTHER])
+    assert serving.server.target_names() == [TARGET]
+    assert sum(thread.name == "midlayer-portal" for thread in threading.enumerate()) == 1
     serving.add(OTHER)
 
 
