@@ -257,7 +257,7 @@ class Session:
             if (
                 data is not None
                 and len(data) == task.expected_bytes
-                and not (command.status or command.host_byte or command.residual)
+                and not (command.status or command.host_byte or command.residual or task.overflow_bytes)
             ):
                 self.iscsi.respond(task, 0, b"", data)  # most reads; `outcome.of` would say the same
             else:

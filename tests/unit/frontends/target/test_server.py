@@ -71,6 +71,8 @@ def test_residuals_both_ways(serving: Serving) -> None:
     assert (read.status, read.residual, read.received_bytes) == (0, 3584, 512)
     read = initiator.run(bytes.fromhex("28000000000000000800"), length=700)
     assert (read.status, read.residual, read.received_bytes) == (0, 700 - 4096, 700)
+    read = initiator.run(bytes.fromhex("28000000000000000200"), length=512)
+    assert (read.status, read.residual, read.received_bytes) == (0, -512, 512)
     write = initiator.run(bytes.fromhex("2a000000000000000200"), data_out=b"w" * 700)
     assert (write.status, write.residual) == (0, 700 - 1024)
     assert initiator.read(0, 2) == b"w" * 512 + bytes(512), "only the block that was there whole"
