@@ -131,6 +131,7 @@ class LogicalUnit:
         medium_changed: True once a removable medium was changed; whoever looks sets it back.
         hostdata: For the driver.
         names: Device nodes by upper-level driver, such as ``{"sg": "sg3", "sd": "sda"}``.
+        admitted: False while the subsystem's admission keeps upper-level drivers from it.
         session: What tells this session of the device from another at the same address, where the
             driver knows it; empty otherwise.
     """
@@ -139,6 +140,7 @@ class LogicalUnit:
         "__weakref__",
         "_references",
         "address",
+        "admitted",
         "allow_restart",
         "blocked",
         "busy",
@@ -195,6 +197,7 @@ class LogicalUnit:
         self.hostdata: Any = None
         self.names: dict[str, str] = {}
         self.session = ""
+        self.admitted = True
         self.upper: list[Any] = []
         self._references = 1
 

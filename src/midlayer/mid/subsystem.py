@@ -51,6 +51,9 @@ class Subsystem(Registry):
     Attributes:
         quirks: Devices that need care at scan time.
         async_scans: Scans that run beside others, and their order.
+        admission: Asked of each device before upper-level drivers see it; False keeps it from them, see
+            `midlayer.mid.admission`. None admits all.
+        attention: Told of each unit attention, in the thread that completes the command. It must not block.
 
     Raises:
         InvalidRequest: If there is no such `scan_type`.
@@ -64,6 +67,8 @@ class Subsystem(Registry):
             raise InvalidRequest(f"scan type {scan_type!r}: there are {', '.join(SCAN_TYPES)}")
         self.scan_type = scan_type
         self.async_scans = AsyncScans(self)
+        self.admission: Callable[[LogicalUnit], bool] | None = None
+        self.attention: Callable[[LogicalUnit, int, int], None] | None = None
 
     # Upper-level drivers
 
@@ -78,7 +83,8 @@ class Subsystem(Registry):
                 host.upper.append(driver)
                 call(driver.host_added, host)
                 for device in host.devices() if not host.async_scan else ():
-                    self._attach_to(driver, device, by_resync=False)
+                    if device.admitted:
+                        self._attach_to(driver, device, by_resync=False)
 
     # Hosts
 
@@ -151,7 +157,7 @@ class Subsystem(Registry):
         with host.scan_mutex, self.batch(host):
             host.async_scan = False
             for device in host.devices():
-                for driver in tuple(host.upper):
+                for driver in tuple(host.upper if device.admitted else ()):
                     self._attach_to(driver, device, by_resync=False)
 
     def scan_host(
@@ -323,7 +329,8 @@ class Subsystem(Registry):
             device.set_state(DeviceState.RUNNING)
         with device.host.lock:
             device.target.logical_units[device.address.lun] = device
-        if not device.host.async_scan:
+        device.admitted = self.admission is None or self.admission(device)
+        if device.admitted and not device.host.async_scan:
             for driver in tuple(device.host.upper):
                 self._attach_to(driver, device, by_resync=by_resync)
         return True

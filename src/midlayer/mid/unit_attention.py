@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from midlayer.mid import attention
+
 if TYPE_CHECKING:
     from midlayer.mid.logical_unit import LogicalUnit
     from midlayer.mid.target import Target
@@ -25,7 +27,8 @@ _MEDIUM, _LUNS = (0x28,), (0x3F, 0x0E)
 
 
 def report(device: LogicalUnit, sense: Sense) -> None:
-    """Tell upper-level drivers of a unit attention that means something to them."""
+    """Tell the subsystem's listener of a unit attention, and upper-level drivers of one that means something."""
+    attention.tell(device, sense.asc, sense.ascq)
     code: tuple[int, ...] = (sense.asc, sense.ascq)
     if code not in CHANGES:
         code = code[:1]

@@ -53,7 +53,15 @@ def test_detach(run: Run) -> None:
         "attach_count": 2,
         "vendor": "SCRIPTED",
         "model": device.model,
+        "revision": "1",
+        "type": 0,
+        "qualifier": "000b",
+        "removable": False,
+        "serial": "",
+        "wwid": "",
         "names": {"sg": "sg0"},
+        "emulated": False,
+        "access_count": 0,
     }
 
 

@@ -10,6 +10,7 @@ from midlayer.errors import DeviceExists
 from midlayer.lower.linux.driver import LinuxDriver
 from midlayer.lower.linux.sysfs import Listing, SysfsDevice, SysfsHost
 from midlayer.lower.linux.uevent import Uevent
+from midlayer.mid.attention import tell_kernel_attention
 from midlayer.mid.host import Host
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.subsystem import Subsystem
@@ -98,6 +99,7 @@ class Reconciler:
         if device is not None and changes:
             with device.host.scan_mutex:
                 self._subsystem.report_change(device, changes)
+            tell_kernel_attention(device, changes.get("unit_attention", ""))
 
     def ensure_hosts(self, events: Iterable[Uevent]) -> None:
         """Add the hosts that these events of devices need, if their own event was missed."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from midlayer.address import Address
 from midlayer.errors import EventLogError, UsageError
 from midlayer.mid.clock import Clock, Timer
 from midlayer.mid.events import UpperDriver
@@ -14,11 +15,13 @@ from midlayer.mid.host import Host
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.upper.scsimon.log import EventLog
 from midlayer.upper.scsimon.records import (
+    DETACH_KEYS,
     DeviceRecord,
     Event,
     HostRecord,
     Kind,
     Lists,
+    describe_detached,
     describe_device,
     describe_host,
 )
@@ -215,8 +218,7 @@ class ScsimonDriver(UpperDriver):
             self._record(Kind.ATTACH, device.address.host, address, {"device": facts}, by_resync)
 
     def detach(self, device: LogicalUnit, *, by_resync: bool = False) -> None:
-        who = {"vendor": device.vendor, "model": device.model, "names": dict(device.names)}
-        self._record_detach(str(device.address), who, by_resync=by_resync)
+        self._record_detach(str(device.address), describe_detached(device), by_resync=by_resync)
 
     def changed(self, device: LogicalUnit, changes: dict[str, str], *, by_resync: bool = False) -> None:
         self._record(Kind.CHANGE, device.address.host, str(device.address), {"changes": changes}, by_resync)
@@ -229,6 +231,40 @@ class ScsimonDriver(UpperDriver):
         with self._write_lock:
             self._batches -= 1
             self.flush()
+
+    # What others know that belongs into the log
+
+    def attach_count(self, address: Address) -> int:
+        """Return the attach count of the session at an address, written or not yet; 0 if there is none."""
+        return self._attach_counts.get(str(address), 0)
+
+    def replaced(
+        self, device: LogicalUnit, before: dict[str, Any], differences: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Record that another unit answers at the address of a device: a session ends, and one begins.
+
+        Args:
+            device: As it is now.
+            before: As it was, from `describe_detached`.
+            differences: Before and now, by what differs.
+        """
+        address = str(device.address)
+        with self._write_lock:
+            data = {
+                "attach_count": self._attach_counts.get(address, 0),
+                "differences": {key: list(pair) for key, pair in differences.items()},
+                "before": before,
+                "device": describe_device(device),
+            }
+            self._attach_counts[address] = self._next_count
+            self._record(Kind.REPLACED, device.address.host, address, data, False)
+
+    def note(self, kind: Kind, address: Address | None, data: dict[str, Any]) -> None:
+        """Record something that has no effect on the lists; without an address it is about no host, -1."""
+        if address is None:
+            self._record(kind, -1, "", data, False)
+        else:
+            self._record(kind, address.host, str(address), data, False)
 
     # Life
 
@@ -313,7 +349,9 @@ class ScsimonDriver(UpperDriver):
     def _record_detach(self, address: str, who: dict[str, Any], *, by_resync: bool) -> None:
         with self._write_lock:
             data = {"attach_count": self._attach_counts.pop(address, 0)}
-            data |= {key: who[key] for key in ("vendor", "model", "names")}
+            data |= {key: who[key] for key in DETACH_KEYS}
+            data["emulated"] = who["emulated"] if "emulated" in who else who["host_data"]["emulated"]
+            data["access_count"] = who.get("access_count", 0)
             self._record(Kind.DETACH, int(address.partition(":")[0]), address, data, by_resync)
 
     def _readopt(self, device: LogicalUnit, known: DeviceRecord, facts: dict[str, Any]) -> None:

@@ -14,8 +14,8 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,9 @@ class EventLog:
         keep_events: Events that stay readable, at least.
         keep_detached: Devices in the list of detached ones.
 
+    Attributes:
+        hold_after: Events after this count are kept, however many they are; None to hold none.
+
     Raises:
         EventLogLocked: If another process has the directory.
         EventLogError: If the directory or the file can not be used.
@@ -90,6 +93,7 @@ class EventLog:
             raise
         self.oldest_count = self._first_count()
         self._checkpoint_count = self.lists.event_count
+        self.hold_after: int | None = None
 
     def append(self, events: Sequence[Event]) -> None:
         """Make events durable, all or none. Their counts follow the last one in the lists.
@@ -99,20 +103,32 @@ class EventLog:
             EventLogError: If the log is damaged.
         """
         rows = [(*event[:7], _dumps(event.data)) for event in events]
+        try:
+            with self.transaction() as database:
+                database.executemany(_INSERT, rows)
+        except EventLogBehind as error:
+            raise EventLogBehind(f"{error}; events wait in memory until it can be written") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Let others keep something beside the events, in a transaction of their own.
+
+        Raises:
+            EventLogBehind: If the disk refuses it; nothing of it is in the log then.
+            EventLogError: If the log is damaged.
+        """
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
-                    self._db.executemany(_INSERT, rows)
+                    yield self._db
                     self._db.execute("COMMIT")
                 except BaseException:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
                     raise
             except sqlite3.OperationalError as error:
-                raise EventLogBehind(
-                    f"{self.path}: {error}; events wait in memory until it can be written"
-                ) from error
+                raise EventLogBehind(f"{self.path}: {error}") from error
             except sqlite3.DatabaseError as error:
                 raise EventLogError(f"{self.path}: {error}; the event log can not be written") from error
 
@@ -126,6 +142,8 @@ class EventLog:
         with self._lock:
             last = self.lists.event_count
             oldest = last - self._keep_events + 1
+            if self.hold_after is not None:
+                oldest = min(oldest, self.hold_after + 1)
             try:
                 with self._db:
                     self._db.execute("BEGIN IMMEDIATE")
@@ -144,11 +162,21 @@ class EventLog:
             "SELECT event_count, kind, host_no, address, wall_s, boot_s, by_resync, data FROM events "
             "WHERE event_count > ? ORDER BY event_count LIMIT ?"
         )
+        try:
+            return [_event(row) for row in self.select(query, since, limit)]
+        except ValueError as error:
+            raise EventLogError(f"{self.path}: {error}; the event log can not be read") from error
+
+    def select(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows that a query finds.
+
+        Raises:
+            EventLogError: If the log can not be read.
+        """
         with self._lock:
             try:
-                rows = self._db.execute(query, (since, limit)).fetchall()
-                return [_event(row) for row in rows]
-            except (sqlite3.DatabaseError, ValueError) as error:
+                return self._db.execute(query, values).fetchall()
+            except sqlite3.DatabaseError as error:
                 raise EventLogError(f"{self.path}: {error}; the event log can not be read") from error
 
     def close(self) -> None:

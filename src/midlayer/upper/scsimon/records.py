@@ -31,6 +31,11 @@ class Kind(StrEnum):
     CHANGE = "change"
     HOST_ADDED = "host-added"
     HOST_REMOVED = "host-removed"
+    REPLACED = "replaced"
+    QUARANTINED = "quarantined"
+    RELEASED = "released"
+    TRIGGER = "trigger"
+    AGENTS = "agents"
 
 
 class Event(NamedTuple):
@@ -45,7 +50,8 @@ class Event(NamedTuple):
         boot_s: When, in seconds since the machine booted.
         by_resync: True if it was found by comparing, so that the moment itself may be earlier.
         data: Attach: the device. Detach: ``attach_count`` and who it was. Change: what changed.
-            Host events: the host.
+            Replaced: ``attach_count`` of who was there, what differs, and the device that is there now.
+            Host events: the host. The others: see docs/json.md.
     """
 
     event_count: int
@@ -158,6 +164,13 @@ class Lists:
             facts=event.data["device"],
         )
 
+    def _replaced(self, event: Event) -> None:
+        self._detach(event)
+        self._attach(event)
+
+    def _nothing(self, event: Event) -> None:
+        """Worth a line in the log, and of no effect on the lists."""
+
     def _detach(self, event: Event) -> None:
         record = self.attached.pop(event.address, None)
         if record is None:
@@ -199,6 +212,8 @@ _APPLY = {
     Kind.CHANGE: Lists._change,
     Kind.HOST_ADDED: Lists._host_added,
     Kind.HOST_REMOVED: Lists._host_removed,
+    Kind.REPLACED: Lists._replaced,
+    **dict.fromkeys((Kind.QUARANTINED, Kind.RELEASED, Kind.TRIGGER, Kind.AGENTS), Lists._nothing),
 }
 
 
@@ -247,6 +262,30 @@ def describe_device(device: LogicalUnit) -> dict[str, Any]:
         "session": device.session,
         "inquiry": device.inquiry_data.hex(),
         "host_data": describe_host(device.host),
+    }
+
+
+DETACH_KEYS = (
+    "vendor", "model", "revision", "type", "qualifier", "removable", "serial", "wwid", "names",
+)  # fmt: skip
+"""What a detach tells of the device, from `describe_device`."""
+
+
+def describe_detached(device: LogicalUnit) -> dict[str, Any]:
+    """Return what a detach tells of a device: enough for an agent that hears of nothing else."""
+    pages = device.vpd_pages
+    return {
+        "vendor": device.vendor,
+        "model": device.model,
+        "revision": device.revision,
+        "type": device.type,
+        "qualifier": f"{device.peripheral_qualifier:03b}b",
+        "removable": device.removable,
+        "serial": _serial(pages.get(0x80)),
+        "wwid": wwid(pages.get(0x83)) or "",
+        "names": dict(device.names),
+        "emulated": device.host.emulated,
+        "access_count": max(0, device.references - 1),
     }
 
 
