@@ -5,19 +5,22 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from midlayer.errors import ConfigError, InvalidRequest, UsageError
+from midlayer.frontends.agents.job import Agent, AgentLimits
 from midlayer.frontends.fault_tables import FaultMistake, read_faults
 from midlayer.frontends.filter_tables import FilterSpec, read_filters, read_recording
+from midlayer.frontends.policy_config import Mistake, read_agent, read_limits, read_quarantine
 from midlayer.frontends.target.spec import TargetSpec, TargetSpecError
 from midlayer.lower.filters import FaultRule, Recording
 from midlayer.lower.iscsi.spec import SessionSpec, SessionSpecError
 from midlayer.lower.virtual.spec import HostSpec, SpecError, UnitSpec
 from midlayer.mid.quirks import QuirkTable
 from midlayer.spelling import no_such_key
+from midlayer.upper.policy.rule import QuarantineRule
 
 KeyPath = tuple[str | int, ...]
 
@@ -26,6 +29,11 @@ _AT_END = re.compile(r" \(at end of document\)$")
 _TABLE = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]\]?")
 _KEY = re.compile(r"\s*([A-Za-z0-9_-]+|\"[^\"]*\")\s*[.=]")
 _LISTEN = re.compile(r"(?:\[([0-9a-fA-F:]+)\]|([^:\[\]\s]+)):(\d{1,5})", re.ASCII)
+
+TABLES = (
+    "daemon", "log", "subsystem", "host", "target", "fault", "filter", "agents", "agent", "quarantine"
+)  # fmt: skip
+"""Names of the tables that a configuration may have."""
 
 OWN_HOSTS_FROM = 1000
 """Lowest number of a virtual host beside the kernel's hosts, which have the numbers below."""
@@ -49,6 +57,10 @@ class Config:
         faults: Faults that are in force once the hosts are scanned.
         filters: Filters that are there from then on, above the faults.
         replays: Recordings whose hosts answer as they were recorded.
+        agents: Programs that run for devices that come or go.
+        agent_limits: What they may use together.
+        quarantine: Rules for devices that are kept back.
+        file: Where it was read from; None if it was not.
     """
 
     kernel: bool = False
@@ -65,6 +77,10 @@ class Config:
     faults: tuple[FaultRule, ...] = ()
     filters: tuple[FilterSpec, ...] = ()
     replays: tuple[Recording, ...] = ()
+    agents: tuple[Agent, ...] = ()
+    agent_limits: AgentLimits = field(default_factory=AgentLimits)
+    quarantine: tuple[QuarantineRule, ...] = ()
+    file: Path | None = None
 
 
 def load(path: Path) -> Config:
@@ -80,7 +96,7 @@ def load(path: Path) -> Config:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError(f"byte {error.start} is not UTF-8", file=str(path), line=line) from error
-    return parse(text, file=str(path), base=path.parent)
+    return replace(parse(text, file=str(path), base=path.parent), file=path.absolute())
 
 
 def parse_listen(value: object) -> tuple[str, int]:
@@ -125,13 +141,14 @@ class _Reader:
         self._base = base
 
     def config(self, tree: Mapping[str, Any]) -> Config:
-        self._only(tree, ("daemon", "log", "subsystem", "host", "target", "fault", "filter"), ())
+        self._only(tree, TABLES, ())
         values: dict[str, Any] = {}
         values |= self._table(
             tree, "daemon", {"socket": self._path, "listen": self._listen, "state": self._path}
         )
         values |= self._table(tree, "log", {"keep_events": self._count, "keep_detached": self._count})
         values |= self._table(tree, "subsystem", {"first_host_no": self._count, "quirks": self._quirks})
+        values |= self._policy(tree)
         hosts = tree.get("host", [])
         if not isinstance(hosts, list):
             raise self._mistake(("host",), "write [[host]], once for each host")
@@ -176,6 +193,36 @@ class _Reader:
                     ("target", index, "iqn"), f"{found[-1].iqn} is the name of another target"
                 )
         return tuple(found)
+
+    def _policy(self, tree: Mapping[str, Any]) -> dict[str, Any]:
+        limits = tree.get("agents", {})
+        if not isinstance(limits, dict):
+            raise self._mistake(("agents",), "write a table: [agents]")
+        agents = self._each(tree, "agent", lambda table: read_agent(table, self._base))
+        for index, agent in enumerate(agents):
+            if agent.name in (other.name for other in agents[:index]):
+                message = f"{agent.name!r} is the name of another agent; give this one a name of its own"
+                raise self._mistake(("agent", index, "name"), message)
+        return {
+            "agents": agents,
+            "agent_limits": self._checked(("agents",), read_limits, limits),
+            "quarantine": self._each(tree, "quarantine", read_quarantine),
+        }
+
+    def _each(
+        self, tree: Mapping[str, Any], name: str, read: Callable[[dict[str, Any]], Any]
+    ) -> tuple[Any, ...]:
+        """Read an array of tables."""
+        tables = tree.get(name, [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise self._mistake((name,), f"write [[{name}]], once for each")
+        return tuple(self._checked((name, index), read, table) for index, table in enumerate(tables))
+
+    def _checked(self, place: KeyPath, read: Callable[[dict[str, Any]], Any], table: dict[str, Any]) -> Any:
+        try:
+            return read(table)
+        except Mistake as error:
+            raise self._mistake((*place, error.key) if error.key else place, error.message) from None
 
     def _driver(self, host: object, place: KeyPath) -> str:
         if not isinstance(host, dict):

@@ -24,6 +24,8 @@ class Action(StrEnum):
     REMOVE = "remove"
     KEEP = "keep"
     SCAN = "scan"
+    CHANGED = "changed"
+    REPLACED = "replaced"
 
 
 class Step(NamedTuple):

@@ -24,7 +24,7 @@ class Mistake(NamedTuple):
 
 HOST = '[[host]]\ndriver = "virtual"\n'
 MISTAKES = {
-    "unknown table": Mistake("[demon]\n", 1, "demon", "did you mean daemon? known keys are daemon, "),
+    "unknown table": Mistake("[demon]\n", 1, "demon", "did you mean daemon? known keys are "),
     "unknown key": Mistake("[log]\n\nkeep = 3\n", 3, "log.keep", "there is no such key; did you mean keep_"),
     "fault as a table": Mistake("[fault]\nlost = true", 1, "fault", "write [[fault]], once for each fault"),
     "unknown key of a fault": Mistake("[[fault]]\nopcod = 3", 2, "fault.opcod", "did you mean opcode?"),

@@ -100,7 +100,20 @@ def test_events(daemon: Up) -> None:
     assert seen == {
         "host-added": ["host_data"],
         "attach": ["device"],
-        "detach": ["attach_count", "vendor", "model", "names"],
+        "detach": [
+            "attach_count",
+            "vendor",
+            "model",
+            "revision",
+            "type",
+            "qualifier",
+            "removable",
+            "serial",
+            "wwid",
+            "names",
+            "emulated",
+            "access_count",
+        ],
     }
     attach = next(event for event in answer["items"] if event["event"] == "attach")
     element = EXAMPLES["midlayer attached --json"]["items"][0]

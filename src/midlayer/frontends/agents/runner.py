@@ -83,7 +83,7 @@ class AgentRunner:
         self._failing: set[str] = set()
         self._record_timer: Timer | None = None
         self._record_due = self._behind = self._news = False
-        self._active = self._settled = False
+        self._active = self._settled = self._wanted = False
         self._read = runs.position() or 0
         self._first_run = self._read == 0 and runs.position() is None
         self._start_count = scsimon.event_count
@@ -102,11 +102,13 @@ class AgentRunner:
         self._limits = limits or self._limits
         if isinstance(self._launcher, Processes):
             self._launcher.output_bytes = self._limits.output_bytes
+        self._wanted = bool(self.agents) or len(self._planners) > 1
         self._wake(force=True)
 
     def add_planner(self, planner: Planner) -> None:
         """Have somebody else say as well what is to be run for each event. Call it before `start`."""
         self._planners.append(planner)
+        self._wanted = True
 
     def add_action(self, name: str, action: Action) -> None:
         """Give jobs one more built-in action."""
@@ -199,7 +201,7 @@ class AgentRunner:
 
     def _wake(self, *, force: bool = False) -> None:
         """There is something to do. Called for each event, so that a second call costs nothing."""
-        if force or not self._news:
+        if force or (self._wanted and not self._news):
             self._news = True
             self._launcher.wake()
 
@@ -226,7 +228,7 @@ class AgentRunner:
         self._tell_whether_behind(full=room <= 0)
 
     def _becomes_active(self) -> bool:
-        active = bool(self.agents) or len(self._planners) > 1
+        active = self._wanted
         if active and not self._active:
             if self._first_run:  # what was there before anybody asked for agents is not for them
                 self._read = self._start_count

@@ -11,7 +11,7 @@ from typing import Any
 from midlayer.errors import DaemonError
 from midlayer.frontends.cli.client import Client
 from midlayer.frontends.cli.output import Column, fitted, print_json, print_table
-from midlayer.frontends.cli.wording import event_line, node_name, short_time, type_word
+from midlayer.frontends.cli.wording import agent_line, event_line, node_name, short_time, type_word
 from midlayer.frontends.places import default_socket
 
 _GAP = 97
@@ -126,6 +126,8 @@ def _print_event(event: dict[str, Any], *, as_json: bool) -> None:
         print(event_line(event), file=sys.stderr)
     else:
         print(fitted(event_line(event)), flush=True)
+        for run in event.get("agents", ()):
+            print(fitted(agent_line(run)), flush=True)
 
 
 def _list(options: argparse.Namespace, name: str, show: Callable[[dict[str, Any]], None]) -> int:

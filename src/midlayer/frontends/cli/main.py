@@ -23,6 +23,8 @@ _EXAMPLES = {
     "up": "midlayer up --config examples/default.toml --show",
     "exec": "midlayer exec --config examples/default.toml -- lsscsi -g",
     "events": "midlayer events --follow --since 120",
+    "guard": "midlayer guard sg3 --rollback 'umount /mnt' -- mount /dev/sdb1 /mnt",
+    "trigger": "midlayer trigger --subsystem-match=scsi_generic --attr-match=vendor=ACME --verbose",
     "plug": "midlayer plug 'virtual:disk?size=1G&serial=HELLO'",
     "rescan": "midlayer rescan --plan --remove",
     "target": "midlayer target add iqn.2026-11.com.example:disk 0:0:0:0",
@@ -96,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     _add_management(verbs)
     _add_target(verbs)
     _add_faults(verbs)
+    _add_policy(verbs)
     _add_commands(verbs)
     _add_discover(verbs)
     _add_rules(verbs)
@@ -235,6 +238,30 @@ def _add_faults(verbs: Verbs[_Parser]) -> None:
     scenario.add_argument(
         "--config", type=Path, metavar="CONFIG", help="play it on a subsystem of its own, not in the daemon"
     )
+
+
+def _add_policy(verbs: Verbs[_Parser]) -> None:
+    verify = _verb(verbs, "verify", "verify", "verify", "ask devices whether they still are who they were")
+    verify.add_argument("device", nargs="?", metavar="DEVICE", help="2:0:1:0, or sg3; all by default")
+    guard = _verb(
+        verbs, "guard", "guard", "guard", "run a command, and undo it if the device was swapped", json=False
+    )
+    guard.add_argument("device", metavar="DEVICE", help="2:0:1:0, or sg3")
+    guard.add_argument("--rollback", metavar="CMD", help="what undoes the command; no shell reads it")
+    guard.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="-- COMMAND [ARGUMENT …]")
+    quarantined = _verb(verbs, "quarantined", "quarantine", "quarantined", "list the devices in quarantine")
+    quarantined.add_argument("--probe", metavar="DEVICE", help="ask this one at once; 2:0:1:0")
+    trigger = _verb(verbs, "trigger", "trigger", "trigger", "have agents and rules look at devices again")
+    trigger.add_argument("device", nargs="?", metavar="DEVICE", help="2:0:1:0, or sg3; all by default")
+    trigger.add_argument("-c", "--action", choices=("add", "change", "remove"), default="change")
+    trigger.add_argument("-a", "--attr-match", action="append", default=[], metavar="ATTR[=PATTERN]")
+    trigger.add_argument("-n", "--dry-run", action="store_true", help="do nothing; with --verbose, say which")
+    trigger.add_argument("-v", "--verbose", action="store_true", help="print the paths of what fits")
+    monitor = _verb(verbs, "monitor", "monitor", "monitor", "print events in udevadm's form", json=False)
+    monitor.add_argument("-p", "--property", action="store_true", help="with all properties")
+    for verb in (trigger, monitor):
+        verb.add_argument("-s", "--subsystem-match", action="append", default=[], metavar="PATTERN")
+    _verb(verbs, "reload", "reload", "reload", "read the configuration again: agents and quarantine")
 
 
 def _add_commands(verbs: Verbs[_Parser]) -> None:

@@ -72,7 +72,41 @@ def _detach_text(event: dict[str, Any]) -> tuple[str, str]:
 
 
 def _change_text(event: dict[str, Any]) -> tuple[str, str]:
-    return event["address"], ", ".join(f"{key} {value or 'gone'}" for key, value in event["changes"].items())
+    changes = ((key, value) for key, value in event["changes"].items() if key != "inquiry")
+    return event["address"], ", ".join(f"{key} {value or 'gone'}" for key, value in changes)
+
+
+def _replaced_text(event: dict[str, Any]) -> tuple[str, str]:
+    what = ", ".join(f"{key} {old} is now {new}" for key, (old, new) in event["differences"].items())
+    return event["address"], f"{what}; attached before by event {event['attach_count']}"
+
+
+def _quarantined_text(event: dict[str, Any]) -> tuple[str, str]:
+    device = event["device"]
+    who = f"{device['vendor']} {device['model']} PQ {device['qualifier']}"
+    return event["address"], f"{who}, by the rule {event['rule']}"
+
+
+def _agents_text(event: dict[str, Any]) -> tuple[str, str]:
+    details = ", ".join(
+        f"{key.replace('_', ' ')} {event[key]}"
+        for key in ("first_waiting", "first_missing", "last_missing", "queue")
+        if key in event
+    )
+    return event["state"], details
+
+
+def agent_line(run: dict[str, Any]) -> str:
+    """Return what an agent did in one line, for below the line of its event."""
+    how = {
+        "exited": "exit status",
+        "killed": "killed by signal",
+        "timed-out": "ended after its time, by signal",
+        "not-started": "could not be started, error",
+    }[run["outcome"]]
+    first = run["output"].splitlines()[:1]
+    said = f": {first[0]}" if first else ""
+    return clean(f"{'agent':>20}  {run['agent']}  {how} {run['status']} in {run['duration_s']:.3f} s{said}")
 
 
 def _host_text(event: dict[str, Any]) -> tuple[str, str]:
@@ -85,4 +119,9 @@ _EVENT_TEXT = {
     "change": _change_text,
     "host-added": _host_text,
     "host-removed": _host_text,
+    "replaced": _replaced_text,
+    "quarantined": _quarantined_text,
+    "released": lambda event: (event["address"], event["reason"]),
+    "trigger": lambda event: (event["address"], f"{event['action']} {' '.join(event['objects'])}"),
+    "agents": _agents_text,
 }

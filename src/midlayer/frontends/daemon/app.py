@@ -22,6 +22,7 @@ from midlayer.frontends.daemon import models
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.faults import add_faults
 from midlayer.frontends.daemon.logging_level import add_logging
+from midlayer.frontends.daemon.policy_api import add_policy, with_agents
 from midlayer.frontends.daemon.rules import add_rules
 from midlayer.frontends.daemon.sg_debug import add_sg_debug
 from midlayer.frontends.daemon.stream import Followers, server_sent_events
@@ -33,6 +34,7 @@ from midlayer.version import VERSION
 _HTTP_STATUS: tuple[tuple[type[errors.MidlayerError], int], ...] = (
     (errors.UsageError, 400),
     (errors.InvalidRequest, 400),
+    (errors.ConfigError, 400),
     (errors.NoSuchDevice, 404),
     (errors.NoSuchHost, 404),
     (errors.NodePermission, 403),
@@ -71,6 +73,7 @@ def make_app(daemon: Daemon) -> FastAPI:
     add_faults(app, daemon)
     add_rules(app, daemon)
     add_sg_debug(app, daemon.subsystem)
+    add_policy(app, daemon)
     return app
 
 
@@ -138,8 +141,7 @@ def _add_events(app: FastAPI, daemon: Daemon) -> None:
     ) -> Any:
         page = scsimon.events(since, limit)
         gap = page.gap._asdict() if page.gap is not None else None
-        items = [event.to_json() for event in page.events]
-        return {"event_count": page.event_count, "items": items, "gap": gap}
+        return {"event_count": page.event_count, "items": with_agents(daemon, page.events), "gap": gap}
 
     @app.get("/v1/wait", response_model=models.EventCount, summary="Wait for an event after a count")
     async def wait(

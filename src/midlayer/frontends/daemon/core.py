@@ -20,6 +20,7 @@ from midlayer.errors import (
     UsageError,
 )
 from midlayer.frontends.config import Config
+from midlayer.frontends.daemon.policy import Policy, no_such_quarantined
 from midlayer.frontends.filter_tables import open_filters
 from midlayer.frontends.target.server import TargetServer
 from midlayer.lower.filters import ReplayDriver, faults_of
@@ -31,7 +32,9 @@ from midlayer.mid.command_trace import CommandTrace
 from midlayer.mid.host import Host
 from midlayer.mid.logical_unit import DeviceState, LogicalUnit
 from midlayer.mid.subsystem import Subsystem
+from midlayer.upper.policy import Verdict, Verification
 from midlayer.upper.scsimon import EventLog, ScsimonDriver
+from midlayer.upper.scsimon.agent_runs import AgentRuns
 from midlayer.upper.sg.device import SgNodes
 from midlayer.upper.sg.parameters import SgParameters
 from midlayer.upper.sg.reset import reset_or_fail
@@ -59,7 +62,13 @@ class Daemon:
         for entry in config.quirks:
             self.subsystem.quirks.add(entry)
         log = EventLog(state, keep_events=config.keep_events, keep_detached=config.keep_detached)
+        try:
+            runs = AgentRuns(log)
+        except BaseException:
+            log.close()
+            raise
         self.scsimon = ScsimonDriver(log, self.subsystem.clock)
+        self.policy = Policy(self.subsystem, self.scsimon, runs, config)
         self.trace = CommandTrace(self.subsystem)
         self.virtual = VirtualDriver(self.subsystem)
         self.iscsi = IscsiDriver(self.subsystem)
@@ -77,6 +86,8 @@ class Daemon:
             SgNodes(first_minor=self.config.first_host_no, parameters=SgParameters(trace=sg_trace))
         )
         self.subsystem.register_upper(self.scsimon)
+        self.subsystem.register_upper(self.policy.keeper)
+        self.policy.start()
         if self.monitor is not None:
             self.monitor.start()
         for spec in self.config.virtual_hosts:
@@ -96,6 +107,7 @@ class Daemon:
     def stop(self) -> None:
         """Take everything down. Devices of ours are gone with the daemon, and are recorded so."""
         self.targets.stop()
+        self.policy.stop()
         if self.monitor is not None:
             self.monitor.stop()
         self._filters.close()
@@ -234,6 +246,16 @@ class Daemon:
         device = self.find(text)
         return device, reset_or_fail(device, level, escalate=escalate)
 
+    def probe(self, text: str) -> None:
+        """Ask a quarantined device at once whether it may be attached.
+
+        Raises:
+            NoSuchDevice: If it is not in quarantine.
+        """
+        form = parse_device_url(text)
+        if not isinstance(form, AddressForm) or not self.policy.quarantine.probe(form.address):
+            raise no_such_quarantined(text)
+
     def rescan(self, host_no: int | None, *, plan_only: bool, remove: bool) -> list[rescan.Step]:
         """Rescan one host, or all; with `plan_only`, say what would happen."""
         hosts = self.subsystem.hosts() if host_no is None else [self.subsystem.host(host_no)]
@@ -241,6 +263,8 @@ class Daemon:
         for host in hosts:
             found = rescan.plan(self.subsystem, host, remove=remove)
             steps += found if plan_only else rescan.carry_out(self.subsystem, host, found)
+            if not plan_only:
+                steps += filter(None, map(_step_of, self.policy.verify(host.devices())))
         if not plan_only and self.monitor is not None:
             self.monitor.catch_up()
         return steps
@@ -261,6 +285,15 @@ class Daemon:
     def _check_log(self) -> None:
         if self.scsimon.failure and not self.scsimon.flush():
             raise EventLogBehind(f"{self.scsimon.failure}; nothing was done")
+
+
+def _step_of(found: Verification) -> rescan.Step | None:
+    """Return a step for a device that is not who it was, or not as it was."""
+    if found.verdict not in (Verdict.CHANGED, Verdict.REPLACED):
+        return None
+    reason = ", ".join(f"{key} {old} is now {new}" for key, (old, new) in found.differences.items())
+    action = rescan.Action(str(found.verdict))
+    return rescan.Step(action, Address.parse(found.address).host, found.address, reason)
 
 
 def _at_free_lun(host: Host, spec: UnitSpec) -> UnitSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -13,10 +14,12 @@ from pathlib import Path
 
 import uvicorn
 
-from midlayer.errors import DaemonError
+from midlayer.errors import DaemonError, MidlayerError
 from midlayer.frontends.daemon.app import make_app
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.stream import Followers
+
+_log = logging.getLogger("midlayer.daemon")
 
 SOCKET_MODE = 0o600
 GRACE_S = 0.5
@@ -71,12 +74,21 @@ async def _serve(daemon: Daemon, sockets: list[socket.socket], started: Callable
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
+    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, _reload, daemon))
     serving = asyncio.create_task(server.serve(sockets=sockets))
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
     beginning = asyncio.create_task(asyncio.to_thread(started))
     await serving
     await beginning
+
+
+def _reload(daemon: Daemon) -> None:
+    """Read the configuration again; a mistake in it is said, and changes nothing."""
+    try:
+        daemon.policy.reload()
+    except MidlayerError as error:
+        _log.error("not reloaded: %s", error)
 
 
 class ApiServer(uvicorn.Server):

@@ -1,0 +1,173 @@
+"""What the daemon does about devices: agents, quarantine, identity, and a configuration that is read anew."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from fnmatch import fnmatchcase
+from typing import Any
+
+from midlayer.address import Address
+from midlayer.errors import InvalidRequest, NoSuchDevice
+from midlayer.frontends.agents import AgentRunner
+from midlayer.frontends.config import Config, load
+from midlayer.mid.logical_unit import LogicalUnit
+from midlayer.mid.subsystem import Subsystem
+from midlayer.upper.policy import IdentityKeeper, Quarantine, Verification, Worker
+from midlayer.upper.scsimon import DeviceRecord, Kind, ScsimonDriver
+from midlayer.upper.scsimon.agent_runs import AgentRuns
+
+_log = logging.getLogger("midlayer.policy")
+
+_RELOADED = ("agents", "agent_limits", "quarantine", "file")
+
+Attributes = Sequence[tuple[str, str | None]]
+"""Attribute and pattern; None stands for any value."""
+
+
+class Policy:
+    """Agents, quarantine and identity of one subsystem.
+
+    Args:
+        subsystem: Whose devices.
+        scsimon: Their events.
+        runs: Where the outcomes of agents are kept.
+        config: What to begin with.
+    """
+
+    def __init__(self, subsystem: Subsystem, scsimon: ScsimonDriver, runs: AgentRuns, config: Config) -> None:
+        self.config = config
+        self.worker = Worker()
+        self.keeper = IdentityKeeper(scsimon, self.worker)
+        self.quarantine = Quarantine(subsystem, scsimon, self.worker, config.quarantine)
+        self.keeper.on_change = self.quarantine.reconsider
+        self.runner = AgentRunner(scsimon, runs, subsystem.clock, limits=config.agent_limits)
+        self.on_reload: list[Callable[[Config], None]] = []
+        self._subsystem = subsystem
+        self._scsimon = scsimon
+        subsystem.attention = self._attention
+
+    def start(self) -> None:
+        """Begin to run agents. Call it before the first scan: what comes then is for them."""
+        self.runner.configure(self.config.agents, self.config.agent_limits)
+        self.runner.start()
+
+    def stop(self) -> None:
+        """End agents and the worker; the log is still open."""
+        self.worker.close()
+        self.quarantine.close()
+        self.runner.stop()
+
+    # Identity
+
+    def verify(self, devices: Sequence[LogicalUnit]) -> list[Verification]:
+        """Compare devices with their records."""
+        return [self.keeper.verify(device) for device in devices if device.admitted]
+
+    # Trigger
+
+    def trigger(
+        self,
+        action: str,
+        *,
+        subsystems: Sequence[str] = (),
+        attributes: Attributes = (),
+        device: LogicalUnit | None = None,
+        dry_run: bool = False,
+    ) -> list[tuple[DeviceRecord, list[str]]]:
+        """Have agents and rules look at devices again, as if they had just come, changed or gone.
+
+        Args:
+            action: ``add``, ``change`` or ``remove``.
+            subsystems: Patterns; an object of a device has to fit one of them. None stands for all.
+            attributes: All of them have to fit.
+            device: This one alone.
+            dry_run: Only say which.
+
+        Returns:
+            The devices, and which of their objects fit: ``scsi``, ``scsi_generic`` …
+        """
+        found = []
+        for record in self._scsimon.snapshot().attached:
+            if device is not None and record.address != str(device.address):
+                continue
+            objects = [name for name in objects_of(record.facts) if _fits(name, subsystems)]
+            if not objects or not all(_has(record, *attribute) for attribute in attributes):
+                continue
+            found.append((record, objects))
+            if not dry_run:
+                data = {
+                    "action": action,
+                    "objects": objects,
+                    "attach_count": record.attach_count,
+                    "device": record.facts,
+                }
+                self._scsimon.note(Kind.TRIGGER, Address.parse(record.address), data)
+        return found
+
+    # Reload
+
+    def reload(self) -> dict[str, Any]:
+        """Read the configuration file again and put its agents and rules in force.
+
+        Returns:
+            What is in force now, and which other tables differ and wait for a restart.
+
+        Raises:
+            ConfigError: With file, line and key of a mistake; everything stays as it was then.
+            InvalidRequest: If the daemon was started without a file.
+        """
+        if self.config.file is None:
+            raise InvalidRequest(
+                "reload: the daemon was started without --config, so there is nothing to read"
+            )
+        new = load(self.config.file)
+        for listener in self.on_reload:  # one that raises keeps everything as it was
+            listener(new)
+        waiting = [
+            field.name
+            for field in fields(Config)
+            if field.name not in _RELOADED and getattr(new, field.name) != getattr(self.config, field.name)
+        ]
+        self.config = new
+        self.runner.configure(new.agents, new.agent_limits)
+        self.quarantine.set_rules(new.quarantine)
+        return {
+            "file": str(new.file),
+            "agents": len(new.agents),
+            "quarantine": len(new.quarantine),
+            "after_restart": waiting,
+        }
+
+    def _attention(self, device: LogicalUnit, asc: int, ascq: int) -> None:
+        self.keeper.attention(device, asc, ascq)
+        self.quarantine.attention(device, asc, ascq)
+
+
+SUBSYSTEMS = {"sg": "scsi_generic", "sd": "block", "sr": "block", "st": "scsi_tape", "ch": "scsi_changer"}
+"""The kernel's subsystem of a device node, by upper-level driver."""
+
+
+def objects_of(facts: dict[str, Any]) -> list[str]:
+    """Return the kernel's subsystems in which a device has an object."""
+    names = (SUBSYSTEMS[key] for key in facts["names"] if key in SUBSYSTEMS)
+    return ["scsi", "scsi_device", *dict.fromkeys(names)]
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _has(record: DeviceRecord, attribute: str, pattern: str | None) -> bool:
+    shown = {"rev": record.facts["revision"], **record.facts}
+    value = shown.get(attribute)
+    if value is None or isinstance(value, dict):
+        return False
+    text = str(int(value)) if isinstance(value, bool) else str(value)
+    return pattern is None or fnmatchcase(text, pattern)
+
+
+def no_such_quarantined(text: str) -> NoSuchDevice:
+    """Return the error for a device that is not in quarantine."""
+    return NoSuchDevice(f"{text}: not in quarantine; see midlayer quarantined")

@@ -1,0 +1,126 @@
+"""The HTTP API's part for policy: quarantine, verify, trigger, reload, and what agents did."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+
+from midlayer.errors import NoSuchDevice
+from midlayer.frontends.daemon.core import Daemon
+from midlayer.frontends.daemon.models import EventCount, Items, Request
+from midlayer.upper.scsimon import Event
+
+
+class Verify(Request):
+    """Compare devices with their records."""
+
+    device: str | None = Field(None, description="One device; all by default")
+
+
+class Probe(Request):
+    """Ask a quarantined device at once."""
+
+    device: str = Field(description="Its address")
+
+
+class AttributeMatch(Request):
+    """An attribute of a device."""
+
+    name: str = Field(description="vendor, model, rev, type, state, scsi_level, serial, wwid …")
+    pattern: str | None = Field(None, description="With *, ? and […]; any value if absent")
+
+
+class Trigger(Request):
+    """Have agents and rules look at devices again."""
+
+    action: Literal["add", "change", "remove"] = "change"
+    subsystem_match: list[str] = Field(default_factory=list)
+    attr_match: list[AttributeMatch] = Field(default_factory=list)
+    device: str | None = Field(None, description="One device; all by default")
+    dry_run: bool = False
+
+
+class Reload(Request):
+    """Read the configuration file again."""
+
+
+class Reloaded(BaseModel):
+    """What is in force after a reload."""
+
+    file: str
+    agents: int = Field(description="Agents that are configured")
+    quarantine: int = Field(description="Quarantine rules")
+    after_restart: list[str] = Field(description="Settings that differ now and wait for a restart")
+
+
+class AgentStatus(EventCount):
+    """How the agents are."""
+
+    configured: int
+    waiting: int = Field(description="Runs that wait in memory")
+    running: int
+    position: int = Field(description="The agents of all events up to this count have run")
+    agents: list[str] = Field(description="Their names")
+
+
+def add_policy(app: FastAPI, daemon: Daemon) -> None:
+    """Add the calls to an application."""
+    policy, scsimon = daemon.policy, daemon.scsimon
+
+    @app.get("/v1/quarantined", response_model=Items, summary="Devices that a rule keeps back")
+    def quarantined() -> Any:
+        items = [entry.to_json() for entry in policy.quarantine.list()]
+        return {"event_count": scsimon.event_count, "items": items}
+
+    @app.post("/v1/quarantined", response_model=EventCount, summary="Ask a quarantined device at once")
+    def probe(wish: Probe) -> Any:
+        daemon.probe(wish.device)
+        return {"event_count": scsimon.event_count}
+
+    @app.post("/v1/verify", response_model=Items, summary="Compare devices with their records")
+    def verify(wish: Verify) -> Any:
+        if wish.device is None:
+            devices = daemon.subsystem.devices()
+        else:
+            devices = [daemon.find(wish.device)]
+            if not devices[0].admitted:
+                raise NoSuchDevice(f"{wish.device}: in quarantine, so it has no record to compare with")
+        items = [found.to_json() for found in policy.verify(devices)]
+        return {"event_count": scsimon.event_count, "items": items}
+
+    @app.post("/v1/trigger", response_model=Items, summary="Have agents and rules look at devices again")
+    def trigger(wish: Trigger) -> Any:
+        found = policy.trigger(
+            wish.action,
+            subsystems=wish.subsystem_match,
+            attributes=[(match.name, match.pattern) for match in wish.attr_match],
+            device=None if wish.device is None else daemon.find(wish.device),
+            dry_run=wish.dry_run,
+        )
+        items = [
+            {"address": record.address, "objects": objects, "names": record.facts["names"]}
+            for record, objects in found
+        ]
+        return {"event_count": scsimon.event_count, "items": items}
+
+    @app.post("/v1/reload", response_model=Reloaded, summary="Read the configuration file again")
+    def reload(wish: Reload) -> Any:
+        return policy.reload()
+
+    @app.get("/v1/agents", response_model=AgentStatus, summary="How the agents are")
+    def agents() -> Any:
+        names = [agent.name for agent in policy.runner.agents]
+        return {"event_count": scsimon.event_count, **policy.runner.status(), "agents": names}
+
+
+def with_agents(daemon: Daemon, events: list[Event]) -> list[dict[str, Any]]:
+    """Return events as documented, each with what its agents did, if any has run."""
+    items = [event.to_json() for event in events]
+    if events:
+        runs = daemon.policy.runner.runs_of(events[0].event_count, events[-1].event_count)
+        for item in items:
+            if item["event_count"] in runs:
+                item["agents"] = [run.to_json() for run in runs[item["event_count"]]]
+    return items
