@@ -25,13 +25,16 @@ START_TIMEOUT_S = 120.0  # a kernel under software emulation starts Python slowl
 class Up:
     """``midlayer up`` on the kernel's hosts alone, and a client of its API."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, config: str = "") -> None:
         self._state, self._socket = directory / "state", directory / "socket"
+        self.socket, self.config = self._socket, directory / "config.toml"
+        self.config.write_text('[[host]]\ndriver = "linux"\n' + config)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the daemon and wait until it answers."""
         command = [sys.executable, "-m", "midlayer.frontends.cli.main", "up", "--quiet"]
+        command += ["--config", str(self.config)]
         self._process = subprocess.Popen(
             [*command, "--state", str(self._state), "--socket", str(self._socket)]
         )

@@ -83,7 +83,7 @@ class AgentRunner:
         self._failing: set[str] = set()
         self._record_timer: Timer | None = None
         self._record_due = self._behind = self._news = False
-        self._active = self._settled = self._wanted = False
+        self._active = self._settled = self._wanted = self._started = False
         self._read = runs.position() or 0
         self._first_run = self._read == 0 and runs.position() is None
         self._start_count = scsimon.event_count
@@ -103,6 +103,8 @@ class AgentRunner:
         if isinstance(self._launcher, Processes):
             self._launcher.output_bytes = self._limits.output_bytes
         self._wanted = bool(self.agents) or len(self._planners) > 1
+        if self._started:
+            self.start()
         self._wake(force=True)
 
     def add_planner(self, planner: Planner) -> None:
@@ -145,17 +147,19 @@ class AgentRunner:
         }
 
     def start(self) -> None:
-        """Run in a thread of its own until `stop`."""
-        self._thread = threading.Thread(target=self._run, name="midlayer-agents", daemon=True)
-        self._thread.start()
+        """Run in a thread of its own until `stop`; it begins when there is something to run."""
+        self._started = True
+        if self._wanted and self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="midlayer-agents", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
         """End the agents that run, and keep the position: the next start goes on with them."""
         self._stopping = True
         self._wake(force=True)
-        if self._thread is not None:
+        if self._thread is not None and self._thread.ident is not None:  # else Ctrl-C came before its start
             self._thread.join()
-            self._thread = None
+        self._thread = None
         self._end_listening()
         self._actions.close()
         if self._record_timer is not None:
@@ -206,6 +210,8 @@ class AgentRunner:
             self._launcher.wake()
 
     def _is_idle(self) -> bool:
+        if not self._wanted and not self._active:
+            return True
         busy = not self._settled or self._submitted or self._news
         return not busy and (not self._active or self._read >= self._scsimon.event_count)
 

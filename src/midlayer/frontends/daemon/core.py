@@ -246,6 +246,21 @@ class Daemon:
         device = self.find(text)
         return device, reset_or_fail(device, level, escalate=escalate)
 
+    def verify(self, text: str | None) -> list[Verification]:
+        """Compare one device, or all, with the record.
+
+        Raises:
+            NoSuchDevice: If it is not attached, or in quarantine.
+        """
+        if self.monitor is not None:  # what the kernel has done by now counts
+            self.monitor.catch_up()
+        if text is None:
+            return self.policy.verify(self.subsystem.devices())
+        device = self.find(text)
+        if not device.admitted:
+            raise NoSuchDevice(f"{text}: in quarantine, so it has no record to compare with")
+        return self.policy.verify([device])
+
     def probe(self, text: str) -> None:
         """Ask a quarantined device at once whether it may be attached.
 

@@ -7,7 +7,6 @@ from typing import Any, Literal
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
-from midlayer.errors import NoSuchDevice
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.models import EventCount, Items, Request
 from midlayer.upper.scsimon import Event
@@ -81,13 +80,7 @@ def add_policy(app: FastAPI, daemon: Daemon) -> None:
 
     @app.post("/v1/verify", response_model=Items, summary="Compare devices with their records")
     def verify(wish: Verify) -> Any:
-        if wish.device is None:
-            devices = daemon.subsystem.devices()
-        else:
-            devices = [daemon.find(wish.device)]
-            if not devices[0].admitted:
-                raise NoSuchDevice(f"{wish.device}: in quarantine, so it has no record to compare with")
-        items = [found.to_json() for found in policy.verify(devices)]
+        items = [found.to_json() for found in daemon.verify(wish.device)]
         return {"event_count": scsimon.event_count, "items": items}
 
     @app.post("/v1/trigger", response_model=Items, summary="Have agents and rules look at devices again")

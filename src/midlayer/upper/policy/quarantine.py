@@ -43,6 +43,9 @@ TELLING: frozenset[tuple[int, int]] = frozenset({(0x3F, 0x03), (0x3F, 0x0E), (0x
 """Unit attentions of a target after which its quarantined devices are asked at once."""
 
 
+_NOT_SHOWN = frozenset({"session", "names", "state", "host_data"})
+
+
 @dataclass(slots=True)
 class Quarantined:
     """One device in quarantine.
@@ -80,11 +83,7 @@ class Quarantined:
             "probes": self.probes,
             "next_probe_s": self.delay_s,
             "reason": self.reason,
-            **{
-                key: value
-                for key, value in self.facts.items()
-                if key not in ("session", "names", "host_data")
-            },
+            **{key: value for key, value in self.facts.items() if key not in _NOT_SHOWN},
         }
 
 
@@ -299,7 +298,8 @@ class Quarantine:
 
     def _apply_rules(self, entry: Quarantined) -> None:
         device = entry.device
-        if device is None:
+        if device is None:  # whoever finds it there again asks the rules
+            self._ask(entry)
             return
         rule = self.rule_for(device)
         if rule is None:

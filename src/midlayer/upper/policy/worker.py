@@ -49,8 +49,9 @@ class Worker:
             self._closed = True
             self._calls.clear()
             self._condition.notify()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        thread = self._thread
+        if thread is not None and thread.ident not in (None, threading.get_ident()):
+            thread.join()
 
     def _run(self) -> None:
         while True:

@@ -233,6 +233,8 @@ def test_other_rules_take_force_at_once(array: Array, witness: Witness) -> None:
     array.rules(REMOVE)
     assert array.attached() == ["0:0:0:1"]
     assert array.quarantined() == [("0:0:0:0", "removed")]
+    array.rules()
+    assert array.attached() == ["0:0:0:1", "0:0:0:0"]
 
 
 def test_a_device_in_use_stays_attached(array: Array) -> None:
