@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from bench import commands, dd, events, faults, iscsi, native, nodes, rules, scale
+from bench import agents, commands, dd, events, faults, iscsi, native, nodes, rules, scale
 
 ALL = {
+    "agents": agents.run,
     "commands": commands.run,
     "dd": dd.run,
     "events": events.run,

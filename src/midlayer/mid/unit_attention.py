@@ -27,7 +27,7 @@ _MEDIUM, _LUNS = (0x28,), (0x3F, 0x0E)
 
 
 def report(device: LogicalUnit, sense: Sense) -> None:
-    """Tell the subsystem's listener of a unit attention, and upper-level drivers of one that means something."""
+    """Tell of a unit attention: the subsystem's listener, and upper-level drivers if they know its name."""
     attention.tell(device, sense.asc, sense.ascq)
     code: tuple[int, ...] = (sense.asc, sense.ascq)
     if code not in CHANGES:

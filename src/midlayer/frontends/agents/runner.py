@@ -220,7 +220,7 @@ class AgentRunner:
     def _take_in(self) -> None:
         if not self._becomes_active():
             return
-        while (room := self._limits.queue - len(self._queue)) > 0:
+        while (room := self._limits.queue - len(self._queue)) > 0 and self._read < self._scsimon.event_count:
             page = self._scsimon.events(self._read, max(1, room // max(1, len(self.agents))))
             if page.gap is not None:
                 self._read = page.gap.last_missing
