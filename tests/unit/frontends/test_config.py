@@ -106,6 +106,45 @@ MISTAKES = {
     "same unit twice": Mistake(
         HOST + "[[host.unit]]\n[[host.unit]]\n", 3, "host.unit", "two units at channel 0"
     ),
+    "agent without a command": Mistake(
+        '[[agent]]\nname = "x"', 1, "agent.command", 'is missing; write command = ["/etc'
+    ),
+    "agent with a shell line": Mistake(
+        '[[agent]]\ncommand = "a b"', 2, "agent.command", "must be a list of texts"
+    ),
+    "agent with an empty program": Mistake(
+        '[[agent]]\ncommand = [""]', 2, "agent.command", "has an empty program"
+    ),
+    "agent's time": Mistake(
+        '[[agent]]\ncommand = ["a"]\ntimeout_s = inf', 3, "agent.timeout_s", "inf must be seconds"
+    ),
+    "agent's only": Mistake(
+        '[[agent]]\ncommand = ["a"]\nonly = "add"', 3, "agent.only", 'write "attach" or "detach"'
+    ),
+    "agent's key": Mistake(
+        '[[agent]]\ncommand = ["a"]\ntimeout = 3', 3, "agent.timeout", "did you mean timeout_s?"
+    ),
+    "two agents of one name": Mistake(
+        '[[agent]]\ncommand = ["/a/x"]\n[[agent]]\ncommand = ["/b/x"]', 3, "agent.name", "a name of its own"
+    ),
+    "agents as a list": Mistake("[[agents]]\n", 1, "agents", "write a table: [agents]"),
+    "agent as a table": Mistake("[agent]\n", 1, "agent", "write [[agent]], once for each"),
+    "agents at once": Mistake("[agents]\nat_once = 0", 2, "agents.at_once", "number from 1 to 256"),
+    "rule that means all": Mistake(
+        "\n[[quarantine]]\naction = 'hold'", 2, "quarantine", "this rule means every device; give"
+    ),
+    "rule's action": Mistake(
+        "[[quarantine]]\nvendor = 'A'\naction = 'keep'", 3, "quarantine.action", "'keep': write \"hold\" or"
+    ),
+    "rule's qualifier": Mistake("[[quarantine]]\nqualifier = '2b'", 2, "quarantine.qualifier", "000b"),
+    "rule's type": Mistake("[[quarantine]]\ntype = 'disc'", 2, "quarantine.type", "disk"),
+    "rule's text": Mistake("[[quarantine]]\nmodel = 5", 2, "quarantine.model", "5 must be text in quotes"),
+    "second rule's time": Mistake(
+        "[[quarantine]]\nvendor = 'A'\n[[quarantine]]\nvendor = 'B'\nprobe_s = 0",
+        5,
+        "quarantine.probe_s",
+        "0 must be seconds",
+    ),
     "same host twice": Mistake(
         (HOST + "host_no = 4\n") * 2, 6, "host.host_no", "4 is the number of another host"
     ),

@@ -55,10 +55,15 @@ COMMANDS: dict[str, list[str]] = {
     "midlayer turs --json": ["turs", DEVICE],
     "midlayer capture --json": ["capture", DEVICE, "-o", "/dev/null"],
     "midlayer dd --json": ["dd", f"if={DEVICE}", "of=."],
+    "midlayer verify --json": ["verify", DEVICE],
+    "midlayer trigger --json": ["trigger", DEVICE, "--dry-run"],
     "midlayer raw --json": ["raw", DEVICE, "120000002400", "-r", "36"],
 }
 ELSEWHERE = {
     "event",
+    "agents",
+    "midlayer quarantined --json",
+    "midlayer reload --json",
     "midlayer events --json",
     "midlayer fault add --json",
     "midlayer fault injected --json",

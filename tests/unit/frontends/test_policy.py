@@ -16,6 +16,7 @@ from midlayer.frontends.cli.guard import NOT_FOUND, NOT_GUARDED, ROLL_BACK_FAILE
 
 from .agents.programs import Fifo, python
 from .program import MIDLAYER, SOON_S, Running, Up, environment
+from .test_json_shapes import EXAMPLES, shape
 
 CONFIG = """
 [[host]]
@@ -91,6 +92,7 @@ def test_agents_run_and_their_outcome_is_with_the_event(policy_up: Callable[...,
     ]
     events = {event["event_count"]: event for event in up.json("events")["items"]}
     tell, gone = events[last]["agents"]
+    assert shape([tell]) == shape(EXAMPLES["agents"])
     assert (tell["agent"], tell["outcome"], tell["status"]) == ("tell", "exited", 0)
     assert tell["output"] == "told remove 0:0:0:0 Good disk\n"
     assert (gone["agent"], gone["outcome"], gone["status"]) == ("gone", "not-started", 2)
@@ -102,7 +104,10 @@ def test_agents_run_and_their_outcome_is_with_the_event(policy_up: Callable[...,
 def test_quarantined(policy_up: Callable[..., Up]) -> None:
     up = policy_up(CONFIG + HOLD)
     assert [item["address"] for item in up.json("attached")["items"]] == ["0:0:0:0"]
-    (item,) = up.json("quarantined")["items"]
+    answer = up.json("quarantined")
+    assert shape(answer) == shape(EXAMPLES["midlayer quarantined --json"])
+    assert list(answer["items"][0]) == list(EXAMPLES["midlayer quarantined --json"]["items"][0])
+    (item,) = answer["items"]
     assert (item["address"], item["state"], item["qualifier"]) == ("0:0:0:1", "held", "001b")
     assert item["inquiry"].startswith("20")
     shown = up.run("quarantined").stdout
@@ -277,6 +282,7 @@ def test_reload(policy_up: Callable[..., Up], tmp_path: Path) -> None:
     file = up.directory / "m.toml"
     file.write_text(CONFIG + HOLD + agent(tmp_path) + "[log]\nkeep_events = 5\n")
     answer = up.json("reload")
+    assert list(answer) == list(EXAMPLES["midlayer reload --json"])
     assert answer == {"file": str(file), "agents": 1, "quarantine": 1, "after_restart": ["keep_events"]}
     assert [item["address"] for item in up.json("quarantined")["items"]] == ["0:0:0:1"]
     up.run("unplug", "0:0:0:0")

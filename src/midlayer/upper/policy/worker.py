@@ -10,6 +10,9 @@ from typing import Protocol
 
 _log = logging.getLogger("midlayer.policy")
 
+END_S = 5.0
+"""How long the end waits for a call that runs."""
+
 Call = Callable[[], None]
 
 
@@ -44,14 +47,14 @@ class Worker:
                 self._thread.start()
 
     def close(self) -> None:
-        """Let the call that runs end, and forget those that wait."""
+        """Forget the calls that wait, and let one that runs end; a device that hangs is not waited for."""
         with self._condition:
             self._closed = True
             self._calls.clear()
             self._condition.notify()
         thread = self._thread
         if thread is not None and thread.ident not in (None, threading.get_ident()):
-            thread.join()
+            thread.join(END_S)
 
     def _run(self) -> None:
         while True:
