@@ -101,6 +101,41 @@ def test_agents_run_and_their_outcome_is_with_the_event(policy_up: Callable[...,
     assert "agent  gone  could not be started, error 2" in text
 
 
+@pytest.mark.crash
+def test_after_kill_9_every_attach_has_had_its_agent(start_up: Callable[..., Up], tmp_path: Path) -> None:
+    """Kill the daemon while agents wait and run; the next one goes on, each agent at least once."""
+    units = "".join(f"[[host.unit]]\nlun = {lun}\nsize = '1M'\n" for lun in range(40))
+    out, gate, hold = tmp_path / "counts", Fifo(str(tmp_path / "gate")), tmp_path / "hold"
+    code = (
+        "import os\n"
+        f"if int(os.environ['SCSI_LUN']) >= 10 and os.path.exists({str(hold)!r}):\n"
+        f"    os.read(os.open({gate.path!r}, os.O_RDONLY), 1); os._exit(0)\n"
+        f"print(os.environ['SCSI_EVENT_ATTACHED'], file=open({str(out)!r}, 'a'))"
+    )
+    config = (
+        '[[host]]\ndriver = "virtual"\n' + units + "[agents]\nat_once = 2\nqueue = 8\n"
+        f"[[agent]]\nname = 'count'\nonly = 'attach'\ncommand = {json.dumps(list(python(code)))}\n"
+    )
+    hold.touch()
+    up = start_up(config=config).ready()
+    while not out.exists() or len(out.read_text().splitlines()) < 10:
+        assert up.process.poll() is None, up.output
+    up.send(signal.SIGKILL)
+    up.end()
+    hold.unlink()
+    gate.write(b"12")  # the two that wait end as well
+    early = len(out.read_text().splitlines())
+    assert early == 10
+    up = start_up(config=config).ready()
+    wait_for_agents(up, up.json("status")["event_count"])
+    attaches = [event["event_count"] for event in up.json("events")["items"] if event["event"] == "attach"]
+    assert len(attaches) == 80
+    ran = [int(line) for line in out.read_text().splitlines()]
+    assert set(ran) == set(attaches)
+    assert len(ran) <= 80 + early, "only those run again that were not yet written down"
+    gate.close()
+
+
 def test_quarantined(policy_up: Callable[..., Up]) -> None:
     up = policy_up(CONFIG + HOLD)
     assert [item["address"] for item in up.json("attached")["items"]] == ["0:0:0:0"]

@@ -25,7 +25,8 @@ def plug(options: argparse.Namespace) -> int:
         if options.device is not None:
             answer = client.post("plug", device=options.device, host=host)
             if not options.json:
-                print(f"{answer['address']} attached, event count {answer['event_count']}")
+                became = "in quarantine" if answer["quarantined"] else "attached"
+                print(f"{answer['address']} {became}, event count {answer['event_count']}")
         if options.json:
             print_json(answer)
     return 0

@@ -123,6 +123,8 @@ def _add_lists(app: FastAPI, daemon: Daemon) -> None:
             "waiting_events": scsimon.waiting_events,
             "hosts": len(daemon.subsystem.hosts()),
             "devices": len(daemon.subsystem.devices()),
+            "quarantined": len(daemon.policy.quarantine.list()),
+            "agents_waiting": daemon.policy.runner.status()["waiting"],
             "uevents": counters,
         }
 
@@ -185,7 +187,11 @@ def _add_actions(app: FastAPI, daemon: Daemon) -> None:
         if not _is_local(request) and "file=" in wish.device:
             raise errors.UsageError("file: units on a file can be plugged through the Unix socket only")
         device = daemon.plug(wish.device, wish.host)
-        return {"address": str(device.address), "event_count": count.event_count}
+        return {
+            "address": str(device.address),
+            "event_count": count.event_count,
+            "quarantined": not device.admitted,
+        }
 
     @app.post("/v1/unplug", response_model=models.Plugged, summary="Remove a device")
     def unplug(wish: models.Unplug) -> Any:

@@ -276,7 +276,12 @@ class Daemon:
         hosts = self.subsystem.hosts() if host_no is None else [self.subsystem.host(host_no)]
         steps: list[rescan.Step] = []
         for host in hosts:
-            found = rescan.plan(self.subsystem, host, remove=remove)
+            kept_back = {str(entry.address) for entry in self.policy.quarantine.list()}
+            found = [
+                step
+                for step in rescan.plan(self.subsystem, host, remove=remove)
+                if step.action is not rescan.Action.ADD or step.address not in kept_back
+            ]
             steps += found if plan_only else rescan.carry_out(self.subsystem, host, found)
             if not plan_only:
                 steps += filter(None, map(_step_of, self.policy.verify(host.devices())))

@@ -105,6 +105,7 @@ class Plugged(BaseModel):
 
     address: str
     event_count: int
+    quarantined: bool = Field(False, description="A quarantine rule keeps it from being attached")
 
 
 class HostNumber(EventCount):
@@ -139,6 +140,8 @@ class Status(BaseModel):
     waiting_events: int
     hosts: int
     devices: int
+    quarantined: int
+    agents_waiting: int = Field(description="Runs of agents that wait in memory; more may wait in the log")
     uevents: dict[str, int] | None = Field(
         None, description="Counters of the kernel's events, with kernel hosts"
     )

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,7 +75,8 @@ async def _serve(daemon: Daemon, sockets: list[socket.socket], started: Callable
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
-    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, _reload, daemon))
+    if not os.isatty(sys.stdout.fileno()):  # else it says that the terminal, and with it the daemon, ends
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, _reload, daemon))
     serving = asyncio.create_task(server.serve(sockets=sockets))
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)

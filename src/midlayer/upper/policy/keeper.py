@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, NamedTuple
 
+from midlayer.errors import NodeError
 from midlayer.mid.admission import rebind
 from midlayer.mid.events import UpperDriver
 from midlayer.mid.logical_unit import DeviceState, LogicalUnit
@@ -195,7 +196,10 @@ class IdentityKeeper(UpperDriver):
         return Verification(str(device.address), count, verdict, found, reason, identity)
 
     def _read_capacity(self, device: LogicalUnit) -> None:
-        capacity = read_capacity(device, device.type)
+        try:
+            capacity = read_capacity(device, device.type)
+        except NodeError:  # no node, or no right to it: nobody can know
+            return
         with device.host.scan_mutex:
             if self._capacities.get(device, "") is None:
                 self._capacities[device] = capacity

@@ -131,6 +131,8 @@ def test_a_device_that_goes_away_keeps_its_names(rig: Rig) -> None:
 
 
 def test_unit_attention(rig: Rig) -> None:
+    told: list[tuple[str, int, int]] = []
+    rig.subsystem.attention = lambda device, asc, ascq: told.append((str(device.address), asc, ascq))
     rig.monitor.open()
     rig.kernel.add_host(0)
     rig.kernel.add(A)
@@ -140,6 +142,7 @@ def test_unit_attention(rig: Rig) -> None:
     drain(rig)
     changes = [item for item in rig.recorder.take() if item[0] == "changed"]
     assert changes == [("changed", "0:0:0:0", {"unit_attention": "INQUIRY_DATA_HAS_CHANGED"})]
+    assert told == [("0:0:0:0", 0x3F, 0x03)]
 
 
 def test_a_unit_attention_is_not_covered_by_a_resync(rig: Rig) -> None:
