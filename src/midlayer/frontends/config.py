@@ -96,7 +96,8 @@ def load(path: Path) -> Config:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError(f"byte {error.start} is not UTF-8", file=str(path), line=line) from error
-    return replace(parse(text, file=str(path), base=path.parent), file=path.absolute())
+    whole = path.absolute()
+    return replace(parse(text, file=str(path), base=whole.parent), file=whole)
 
 
 def parse_listen(value: object) -> tuple[str, int]:

@@ -224,3 +224,13 @@ def test_virtual_hosts_stay_clear_of_the_kernels() -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("[!s]*.toml")), ids=lambda file: file.name)
 def test_examples_are_right(file: Path) -> None:
     assert load(file).virtual_hosts
+
+
+def test_a_file_is_the_same_by_a_relative_and_by_an_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = HOST + "[[host.unit]]\nfile = 'disk.img'\nsize = '1M'\n[[agent]]\ncommand = ['./agent']\n"
+    (tmp_path / "m.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert load(Path("m.toml")) == load(tmp_path / "m.toml"), "else a reload would see changes"
+    assert load(Path("m.toml")).agents[0].command == (str(tmp_path / "agent"),)

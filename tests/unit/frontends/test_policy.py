@@ -47,7 +47,8 @@ probe_s = 3600
 def agent(directory: Path, name: str = "tell", only: str = "") -> str:
     """Return an agent that appends a line to a file, and prints one."""
     code = (
-        "import os, sys; words = [os.environ[k] for k in ('ACTION', 'MIDLAYER_ADDRESS', 'SCSI_MODEL')]; "
+        "import os, sys; assert os.path.exists(os.environ['MIDLAYER_SOCKET']); "
+        "words = [os.environ[k] for k in ('ACTION', 'MIDLAYER_ADDRESS', 'SCSI_MODEL')]; "
         f"file = open({str(directory / name)!r}, 'a'); print(*words, file=file); print('told', *words)"
     )
     only = f'only = "{only}"\n' if only else ""

@@ -136,7 +136,13 @@ class _Running:
         finally:
             os.close(writable)
         os.set_blocking(self._output, False)
-        self._end = os.pidfd_open(self._process.pid)
+        try:
+            self._end = os.pidfd_open(self._process.pid)
+        except OSError:  # no descriptor is left: nobody could watch it
+            self._kill_group()
+            self._process.wait()
+            os.close(self._output)
+            raise
         owner.watch(self._output, self)
         owner.watch(self._end, self)
 

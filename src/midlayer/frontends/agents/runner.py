@@ -51,6 +51,7 @@ class AgentRunner:
         variables: More environment variables for every agent.
 
     Attributes:
+        variables: The same; what is changed holds for agents that are planned from then on.
         agents: The configured agents; see `configure`.
     """
 
@@ -70,7 +71,7 @@ class AgentRunner:
         self._clock = clock
         self._limits = limits or AgentLimits()
         self._launcher: Launcher = launcher or Processes(clock, output_bytes=self._limits.output_bytes)
-        self._variables = variables or {}
+        self.variables = variables or {}
         self._planners: list[Planner] = [self._plan]
         self._actions = Actions()
         self._queue = JobQueue()
@@ -275,7 +276,7 @@ class AgentRunner:
     def _plan(self, event: Event) -> Iterator[Job]:
         for step in steps_of(event):
             wanted = [agent for agent in self.agents if agent.wants(step.action)]
-            variables = environment(event, step, self._variables) if wanted else {}
+            variables = environment(event, step, self.variables) if wanted else {}
             for agent in wanted:
                 yield Job(
                     name=agent.name,

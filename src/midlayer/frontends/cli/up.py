@@ -45,6 +45,7 @@ def up(options: argparse.Namespace) -> int:
     with ExitStack() as stack, suppress(KeyboardInterrupt):  # told to end while it was coming up
         # The event log is the first to be taken: its lock tells one daemon from another.
         daemon = Daemon(config, state)
+        daemon.policy.runner.variables = {"MIDLAYER_SOCKET": str(path.absolute())}
         printer = _Printer(daemon, quiet=options.quiet)
         stack.callback(_stop, daemon, printer)
         sockets = [stack.enter_context(closing(unix_socket(path)))]

@@ -96,9 +96,7 @@ def ask(device: LogicalUnit) -> Answer:
         standard = StandardInquiry.decode(inquiry)
         if standard.peripheral_qualifier == 0b011:
             return Answer(None, inquiry, reason="its target answers with qualifier 011b: no unit there")
-        pages: dict[int, bytes] = {}
-        if device.scsi_level >= SCSI_3 and not Quirk(device.flags) & Quirk.SKIP_VPD_PAGES:
-            pages = scan.read_vpd_pages(device)
+        pages = read_vpd_pages(device)
         ready = standard.peripheral_qualifier == 0
         capacity = read_capacity(device, standard.peripheral_device_type) if ready else None
     except NodeError as error:
@@ -118,6 +116,13 @@ def difference(before: Identity, now: Identity) -> Differences:
 def is_replaced(differences: Differences) -> bool:
     """Return whether differences mean that another unit answers."""
     return any(key in WHO for key in differences)
+
+
+def read_vpd_pages(device: LogicalUnit) -> dict[int, bytes]:
+    """Read the VPD pages that a scan keeps; none of a device that had better not be asked (SC-14)."""
+    if device.scsi_level < SCSI_3 or Quirk(device.flags) & Quirk.SKIP_VPD_PAGES:
+        return {}
+    return scan.read_vpd_pages(device)
 
 
 def read_capacity(device: LogicalUnit, device_type: int) -> str | None:

@@ -32,6 +32,7 @@ from midlayer.mid.logical_unit import DeviceState, Gate, LogicalUnit
 from midlayer.mid.rescan import user_of
 from midlayer.mid.subsystem import Subsystem
 from midlayer.standards.spc import PeripheralQualifier
+from midlayer.upper.policy.identity import read_vpd_pages
 from midlayer.upper.policy.rule import QuarantineAction, QuarantineRule
 from midlayer.upper.policy.worker import Executor
 from midlayer.upper.scsimon import Kind, ScsimonDriver
@@ -317,7 +318,7 @@ class Quarantine:
             device.host.template.user_scan(device.host, *entry.address[1:])
             return
         with device.host.scan_mutex:
-            device.vpd_pages.update(scan.read_vpd_pages(device))
+            device.vpd_pages.update(read_vpd_pages(device))
             self._leave(entry.address, entry.host)
             admit(device)
 

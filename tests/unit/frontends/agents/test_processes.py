@@ -100,6 +100,18 @@ def test_what_can_not_be_started(bench: Bench, argv: tuple[str, ...], code: int)
     assert bench.ended == [("agent", Outcome("not-started", code))]
 
 
+def test_without_a_descriptor_to_watch_it_a_program_does_not_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(number: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pidfd_open", none_left)
+        bench.start(*python("import signal; signal.pause()"))
+    assert bench.ended == [("agent", Outcome("not-started", errno.EMFILE))]
+
+
 def test_a_program_that_hangs_is_killed_with_its_children_when_its_time_is_over(
     bench: Bench, fifo: Callable[[str], Fifo]
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from midlayer.errors import EventLogBehind, InvalidRequest
 from midlayer.frontends.agents import Agent, AgentLimits, AgentRunner, Job, Outcome, Processes
+from midlayer.frontends.cli.wording import agent_line
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
 from midlayer.mid.host import Host
 from midlayer.mid.subsystem import Subsystem
@@ -166,6 +167,19 @@ def test_an_agent_runs_for_each_attach_and_detach_and_its_outcome_is_kept(start:
         "output_size": 7,
     }
     assert not first.ok
+
+
+def test_output_that_is_no_text_is_kept_and_shown(start: Start) -> None:
+    run = start()
+    attach = run.plug()
+    run.turn()
+    output = b"\xff\x00\x1b[2J two\nlines"
+    run.launcher.end(Outcome("exited", 1, output, len(output)))
+    run.turn()
+    (kept,) = run.runner.runs_of(attach, attach)[attach]
+    assert kept.output == output
+    assert kept.to_json()["output"] == "\\xff\x00\x1b[2J two\nlines"
+    assert agent_line(kept.to_json()).isprintable(), "a program can not command the terminal either"
 
 
 def test_only_attach_and_only_detach(start: Start) -> None:
