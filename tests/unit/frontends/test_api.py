@@ -63,8 +63,9 @@ def test_status(serving: Serving) -> None:
 
 
 def test_plug_and_unplug(serving: Serving) -> None:
-    assert post(serving, "plug", device="virtual:disk?size=1M") == {"address": "0:0:0:2", "event_count": 4}
-    assert post(serving, "unplug", device="sg2") == {"address": "0:0:0:2", "event_count": 5}
+    plugged = {"address": "0:0:0:2", "event_count": 4, "quarantined": False}
+    assert post(serving, "plug", device="virtual:disk?size=1M") == plugged
+    assert post(serving, "unplug", device="sg2") == {**plugged, "event_count": 5}
 
 
 def test_hosts_come_and_go(serving: Serving) -> None:

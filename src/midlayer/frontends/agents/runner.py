@@ -103,9 +103,12 @@ class AgentRunner:
         self._limits = limits or self._limits
         if isinstance(self._launcher, Processes):
             self._launcher.output_bytes = self._limits.output_bytes
-        self._wanted = bool(self.agents) or len(self._planners) > 1
-        if self._started:
-            self.start()
+        wanted = bool(self.agents) or len(self._planners) > 1
+        if wanted and not self._wanted:  # what was there before anybody asked for agents is not for them
+            self._start_count = self._scsimon.event_count
+        self._wanted = wanted
+        if self._started and wanted:
+            self._begin()
         self._wake(force=True)
 
     def add_planner(self, planner: Planner) -> None:
@@ -126,6 +129,8 @@ class AgentRunner:
         if len(self._submitted) + len(self._queue) >= self._limits.queue:
             return False
         self._submitted.append(job)
+        if self._started:
+            self._begin()
         self._wake(force=True)
         return True
 
@@ -150,7 +155,11 @@ class AgentRunner:
     def start(self) -> None:
         """Run in a thread of its own until `stop`; it begins when there is something to run."""
         self._started = True
-        if self._wanted and self._thread is None:
+        if self._wanted:
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._thread is None and not self._stopping:
             self._thread = threading.Thread(target=self._run, name="midlayer-agents", daemon=True)
             self._thread.start()
 
@@ -193,6 +202,8 @@ class AgentRunner:
             else:
                 self._launcher.start(job, self._ended)
         self._record()
+        if self._active and len(self._queue) < self._limits.queue and self._read < self._scsimon.event_count:
+            self._news = True  # there is room again: what waits in the log need not wait for a wake
         with self._idle:
             self._settled = not (self._begun or len(self._queue) or self._outcomes)
             self._idle.notify_all()
@@ -237,7 +248,7 @@ class AgentRunner:
     def _becomes_active(self) -> bool:
         active = self._wanted
         if active and not self._active:
-            if self._first_run:  # what was there before anybody asked for agents is not for them
+            if self._first_run:
                 self._read = self._start_count
                 self._first_run = False
             else:
@@ -247,8 +258,6 @@ class AgentRunner:
         elif not active and self._active and not self._open:
             self._runs.forget_position()
             self._first_run = True
-        if not active:
-            self._start_count = self._scsimon.event_count
         self._active = active or bool(self._open)
         return self._active
 
@@ -343,7 +352,7 @@ class AgentRunner:
             return
         self._record_due = False
         try:
-            self._runs.record(self._outcomes, self.position)
+            self._runs.record(self._outcomes, self.position if self._active else None)
         except EventLogError as error:  # the disk is full: they wait, as events do
             _log.debug("outcomes of agents wait: %s", error)
             if self._record_timer is None:

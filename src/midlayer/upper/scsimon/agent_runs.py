@@ -105,16 +105,18 @@ class AgentRuns:
         rows = self._log.select("SELECT event_count FROM agent_position")
         return int(rows[0][0]) if rows else None
 
-    def record(self, runs: Iterable[AgentRun], position: int) -> None:
-        """Make runs and the position durable, together.
+    def record(self, runs: Iterable[AgentRun], position: int | None) -> None:
+        """Make runs and the position durable, together; None leaves the position as it is.
 
         Raises:
             EventLogBehind: If the disk refuses it.
         """
         with self._log.transaction() as database:
             database.executemany(_INSERT, runs)
-            database.execute("INSERT OR REPLACE INTO agent_position VALUES (0, ?)", (position,))
-        self._log.hold_after = position
+            if position is not None:
+                database.execute("INSERT OR REPLACE INTO agent_position VALUES (0, ?)", (position,))
+        if position is not None:
+            self._log.hold_after = position
 
     def forget_position(self) -> None:
         """Let old events go, because nobody runs agents now. Who does later begins with what is new then."""

@@ -286,7 +286,6 @@ def test_after_a_restart_it_goes_on_where_it_stopped(start: Start) -> None:
 def test_who_asks_for_agents_for_the_first_time_gets_what_comes_from_then_on(start: Start) -> None:
     run = start(())
     run.plug(0)
-    run.runner.turn()
     run.runner.configure([TELL])
     run.plug(1)
     assert run.turn() == [("add", "0:0:0:1")]
@@ -406,6 +405,30 @@ def test_a_job_that_is_submitted_runs_behind_those_of_its_key(start: Start) -> N
     run.runner.turn()
     assert run.launcher.started[-1].name == "extra"
     assert [run.runner.submit(Job(name="n", key="k", argv=("x",))) for _ in range(3)] == [True, True, False]
+
+
+def test_agents_that_can_not_be_started_do_not_stop_the_queue(start: Start) -> None:
+    missing = Agent(command=("/nowhere/agent",), name="missing")
+    run = start((missing,), real=True, limits=AgentLimits(queue=3))
+    counts = [run.plug(lun) for lun in range(20)]
+    run.runner.start()
+    assert run.runner.wait_idle(SOON_S)
+    assert {count for count, runs in run.recorded().items() if runs} == set(counts)
+
+
+def test_a_submitted_job_needs_no_agents_and_holds_no_events(start: Start) -> None:
+    run = start((), real=True)
+    run.runner.start()
+    assert run.runner._thread is None, "nothing to run yet"
+    attach = run.plug()
+    done: list[tuple[str, ...]] = []
+    run.runner.add_action("note", done.append)
+    assert run.runner.submit(Job(name="note", key="x", action="note", arguments=("1",), event_count=attach))
+    while attach not in run.recorded():
+        run.runner.wait_idle(0.01)
+    assert done == [("1",)]
+    assert run.runs.position() is None
+    assert run.scsimon._log.hold_after is None
 
 
 def test_a_thread_of_its_own_and_real_programs(start: Start, tmp_path: Path) -> None:
