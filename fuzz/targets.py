@@ -9,6 +9,9 @@ from typing import NamedTuple
 from midlayer.device_url import parse_device_url
 from midlayer.errors import ConfigError, UsageError
 from midlayer.frontends.config import parse as parse_config
+from midlayer.frontends.dd.log import read_lines
+from midlayer.frontends.dd.operands import parse as parse_dd
+from midlayer.frontends.scenario.reader import parse as parse_scenario
 from midlayer.iscsi.codes import NO_TAG
 from midlayer.iscsi.errors import IscsiError
 from midlayer.iscsi.initiator import InitiatorConnection
@@ -19,9 +22,6 @@ from midlayer.iscsi.target import TargetConnection
 from midlayer.iscsi.target_login import Access
 from midlayer.iscsi.task import Task
 from midlayer.iscsi.text import decode as decode_text
-from midlayer.frontends.scenario.reader import parse as parse_scenario
-from midlayer.frontends.dd.log import read_lines
-from midlayer.frontends.dd.operands import parse as parse_dd
 from midlayer.layout import LayoutError
 from midlayer.lower.filters import FaultRule, Player, Recording
 from midlayer.lower.linux.uevent import UeventError

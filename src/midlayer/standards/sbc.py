@@ -11,7 +11,10 @@ from collections.abc import Iterable
 from midlayer.layout import DecodeError, Layout, LayoutError, bits, flag, uint
 
 __all__ = [
+    "DEALLOCATED",
+    "MAPPED",
     "GetLbaStatus",
+    "LbaStatusDescriptor",
     "Read6",
     "Read10",
     "Read12",
@@ -35,6 +38,7 @@ __all__ = [
     "WriteSame10",
     "WriteSame16",
     "decode_unmap_list",
+    "encode_lba_status",
     "encode_unmap_list",
 ]
 
@@ -305,6 +309,24 @@ class GetLbaStatus(Layout, size=16):
     starting_logical_block_address: int = uint(2, 8)
     allocation_length: int = uint(10, 4)
     control: int = uint(15)
+
+
+MAPPED, DEALLOCATED = 0, 1
+"""Provisioning status of blocks (SBC-3 table 45)."""
+
+
+class LbaStatusDescriptor(Layout, size=16):
+    """One run of blocks that are alike (SBC-3 table 44)."""
+
+    logical_block_address: int = uint(0, 8)
+    number_of_logical_blocks: int = uint(8, 4)
+    provisioning_status: int = bits(12, 3, 0)
+
+
+def encode_lba_status(descriptors: Iterable[LbaStatusDescriptor]) -> bytes:
+    """Return GET LBA STATUS parameter data (SBC-3 table 43); the length counts what follows it."""
+    body = b"".join(descriptor.encode() for descriptor in descriptors)
+    return (4 + len(body)).to_bytes(4, "big") + bytes(4) + body
 
 
 class Unmap(Layout, size=10):

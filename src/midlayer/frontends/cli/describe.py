@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from midlayer.layout import Layout
@@ -14,6 +15,9 @@ NAMES: dict[int, str] = {
     0x80: "unit serial number",
     0x83: "device identification",
     0x86: "extended INQUIRY data",
+    0x87: "mode page policy",
+    0x88: "SCSI ports",
+    0x8F: "third-party copy",
     0xB0: "block limits",
     0xB1: "block device characteristics",
     0xB2: "logical block provisioning",
@@ -67,7 +71,47 @@ def _fields(page: Any) -> dict[str, Any]:
         return {"designators": [_designator(one) for one in page.designators]}
     if isinstance(page, Layout):
         return {name: getattr(page, name) for name in page.fields if name not in _HEADER and page.has(name)}
-    return {}
+    listed = _LISTS.get(page.page_code)
+    return listed(page.body) if listed is not None else {}
+
+
+def _policies(body: bytes) -> dict[str, Any]:
+    """Page 87h: a mode page, and by whom its values are shared (SPC-4 7.8.9)."""
+    names = ("shared", "per target port", "reserved", "per I_T nexus")
+    return {
+        "policies": [
+            {"page": f"{body[at] & 0x3F:02x}h,{body[at + 1]:02x}h", "policy": names[body[at + 2] & 3]}
+            for at in range(0, len(body) - 3, 4)
+        ]
+    }
+
+
+def _ports(body: bytes) -> dict[str, Any]:
+    """Page 88h: relative target port identifiers (SPC-4 7.8.12)."""
+    ports, at = [], 0
+    while at + 12 <= len(body):
+        ports.append(int.from_bytes(body[at + 2 : at + 4], "big"))
+        at += 8 + int.from_bytes(body[at + 6 : at + 8], "big")
+        at += 4 + int.from_bytes(body[at + 2 : at + 4], "big")
+    return {"ports": ports}
+
+
+def _copy_descriptors(body: bytes) -> dict[str, Any]:
+    """Page 8Fh: third-party copy descriptors by their type (SPC-4 7.8.17)."""
+    descriptors, at = [], 0
+    while at + 4 <= len(body):
+        end = at + 4 + int.from_bytes(body[at + 2 : at + 4], "big")
+        kind = int.from_bytes(body[at : at + 2], "big")
+        descriptors.append({"type": f"{kind:04x}h", "bytes": body[at + 4 : end].hex()})
+        at = end
+    return {"descriptors": descriptors}
+
+
+_LISTS: dict[int, Callable[[bytes], dict[str, Any]]] = {
+    0x87: _policies,
+    0x88: _ports,
+    0x8F: _copy_descriptors,
+}
 
 
 def _designator(one: Designator) -> dict[str, Any]:

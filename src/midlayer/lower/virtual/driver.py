@@ -9,36 +9,37 @@ import threading
 from collections.abc import Callable
 
 from midlayer.errors import DeviceExists, MidlayerError
-from midlayer.lower.virtual.sbc_commands import READ_ONLY_TABLE, SBC_TABLE, unmap
-from midlayer.lower.virtual.spc_commands import (
-    NOT_ACCESSIBLE_TABLE,
-    REPORT_LUNS_WELL_KNOWN,
-    SPC_TABLE,
-    missing_unit_inquiry,
-    missing_unit_sense,
-    send_lun_list,
-)
-from midlayer.lower.virtual.spec import HostSpec, SpecError, UnitSpec
-from midlayer.lower.virtual.supported import maintenance_in
-from midlayer.lower.virtual.twin import twin_table
-from midlayer.lower.virtual.unit import (
+from midlayer.lower.virtual.answers import (
     CheckCondition,
-    Table,
-    VirtualUnit,
+    ReservationConflict,
+    conflict,
     fail,
     illegal_request,
     invalid_field,
     no_data,
 )
+from midlayer.lower.virtual.attentions import BUS_RESET, DEVICE_RESET, REPORTED_LUNS_CHANGED, Attention
+from midlayer.lower.virtual.guard import GUARDED
+from midlayer.lower.virtual.spc_commands import (
+    NOT_ACCESSIBLE_TABLE,
+    REPORT_LUNS_WELL_KNOWN,
+    missing_unit_inquiry,
+    missing_unit_sense,
+    send_lun_list,
+)
+from midlayer.lower.virtual.spec import HostSpec, SpecError, UnitSpec
+from midlayer.lower.virtual.tables import table_of
+from midlayer.lower.virtual.unit import Neighbourhood, OpcodeTable, Table, VirtualUnit
 from midlayer.mid.command import Command, HostByte
 from midlayer.mid.host import Host
 from midlayer.mid.host_template import HostTemplate
 from midlayer.mid.logical_unit import LogicalUnit
+from midlayer.mid.nexus import LOCAL, Nexus
 from midlayer.mid.queue_depth import change_queue_depth
 from midlayer.mid.subsystem import Subsystem
 from midlayer.mid.target import Target
 from midlayer.standards.opcodes import Opcode
-from midlayer.standards.sense import SenseKey, fixed_sense
+from midlayer.standards.sense import SenseKey
 from midlayer.standards.spc import PeripheralDeviceType as Type
 from midlayer.standards.spc import PeripheralQualifier
 
@@ -46,20 +47,9 @@ _log = logging.getLogger("midlayer.virtual")
 
 _WITH_BLOCKS = frozenset({Type.DIRECT_ACCESS, Type.CD_DVD})
 
-COMMON_TABLE: Table = {**SPC_TABLE, Opcode.MAINTENANCE_IN: maintenance_in}
-
-TABLES: dict[int, Table] = {
-    Type.DIRECT_ACCESS: {**COMMON_TABLE, **SBC_TABLE},
-    Type.CD_DVD: {**COMMON_TABLE, **READ_ONLY_TABLE},
-}
-"""One opcode table for each device type; a type that is not here has `COMMON_TABLE`."""
-
-THIN_DISK_TABLE: Table = {**TABLES[Type.DIRECT_ACCESS], Opcode.UNMAP: unmap}
-
-_UNREADABLE = fixed_sense(SenseKey.MEDIUM_ERROR, 0x11, 0x00)
-_UNWRITABLE = fixed_sense(SenseKey.MEDIUM_ERROR, 0x0C, 0x00)
-_NO_SPACE = fixed_sense(SenseKey.DATA_PROTECT, 0x27, 0x07)
-_NOT_SUPPORTED = illegal_request(0x20).sense_data
+_UNREADABLE = (SenseKey.MEDIUM_ERROR, 0x11, 0x00)
+_UNWRITABLE = (SenseKey.MEDIUM_ERROR, 0x0C, 0x00)
+_NO_SPACE = (SenseKey.DATA_PROTECT, 0x27, 0x07)
 
 
 class Bus:
@@ -74,6 +64,11 @@ class Bus:
         """Return the LUNs of one target, in order."""
         with self.lock:
             return sorted(self.units.get((channel, target), {}))
+
+    def neighbours(self, place: tuple[int, int]) -> list[VirtualUnit]:
+        """Return the units of one target."""
+        with self.lock:
+            return list(self.units.get(place, {}).values())
 
     def count(self) -> int:
         """Return the number of units."""
@@ -101,6 +96,7 @@ class VirtualDriver(HostTemplate):
 
     def __init__(self, subsystem: Subsystem) -> None:
         self._subsystem = subsystem
+        self._buses: list[Bus] = []
 
     def add_host(self, spec: HostSpec | None = None, *, scan: bool = True) -> Host:
         """Bring up a host with its units.
@@ -116,6 +112,7 @@ class VirtualDriver(HostTemplate):
         host.max_cmd_len, host.this_id = spec.max_cmd_len, spec.this_id
         host.max_channel, host.max_id, host.max_lun = spec.max_channel, spec.max_id, spec.max_lun
         bus = host.hostdata = Bus(spec)
+        self._buses.append(bus)
         try:
             for unit in (single for table in spec.units for single in table.expanded()):
                 self._connect(host, bus, unit)
@@ -144,6 +141,7 @@ class VirtualDriver(HostTemplate):
             raise SpecError("count", "units are plugged in one at a time")
         with host.scan_mutex:
             self._connect(host, host.hostdata, spec)
+            self._inventory_changed(host.hostdata, spec, spare=LOCAL)
             try:
                 return self._subsystem.add_device(host, spec.channel, spec.target, spec.lun)
             except MidlayerError:
@@ -158,10 +156,51 @@ class VirtualDriver(HostTemplate):
 
     def disconnect(self, host: Host, channel: int, target: int, lun: int) -> None:
         """Pull a unit out without a word to the mid level, as a failing cable does."""
+        self._pull(host, channel, target, lun, spare=None)
+
+    def _pull(self, host: Host, channel: int, target: int, lun: int, *, spare: Nexus | None) -> None:
         bus: Bus | None = host.hostdata
         unit = bus.take((channel, target), lun) if bus is not None else None
-        if unit is not None:
+        if bus is not None and unit is not None:
             unit.close(_UNPLUGGED_TABLE)
+            self._inventory_changed(bus, unit.spec, spare=spare)
+
+    def find(self, naa: str) -> VirtualUnit | None:
+        """Return the unit with this NAA designator, in hexadecimal; None if no host has one."""
+        for bus in list(self._buses):
+            with bus.lock:
+                units = [unit for units in bus.units.values() for unit in units.values()]
+            for unit in units:
+                if unit.spec.naa == naa and unit.plugged:
+                    return unit
+        return None
+
+    def nexus_lost(self, device: LogicalUnit, nexus: Nexus) -> None:
+        """Tell a device that an I_T nexus is no more, as a target does when a session ends."""
+        unit: VirtualUnit | None = device.hostdata
+        if unit is not None:
+            unit.nexus_lost(nexus)
+
+    def reset_device(self, device: LogicalUnit, *, spare: Nexus | None = None) -> None:
+        """Do a LOGICAL UNIT RESET; `spare` has asked for it and is not told."""
+        unit: VirtualUnit | None = device.hostdata
+        if unit is not None:
+            unit.reset(DEVICE_RESET, spare=spare)
+
+    def reset_target(
+        self, host: Host, channel: int, target: int, attention: Attention = DEVICE_RESET
+    ) -> None:
+        """Reset every unit of a target."""
+        bus: Bus = host.hostdata
+        for unit in bus.neighbours((channel, target)):
+            unit.reset(attention)
+
+    def reset_bus(self, host: Host, channel: int) -> None:
+        """Reset every unit of a channel."""
+        bus: Bus = host.hostdata
+        for place in list(bus.units):
+            if place[0] == channel:
+                self.reset_target(host, *place, BUS_RESET)
 
     # What the mid level calls; see `HostTemplate`.
 
@@ -170,18 +209,19 @@ class VirtualDriver(HostTemplate):
         if unit is None:
             _answer_for_missing_unit(command)
         else:
-            handler = unit.table.get(command.cdb[0])
-            if handler is None:
-                fail(command, _NOT_SUPPORTED)
-            else:
-                try:
-                    handler(unit, command)
-                except CheckCondition as refusal:
-                    fail(command, refusal.sense_data)
-                except struct.error:
-                    fail(command, invalid_field(len(command.cdb) - 1).sense_data)
-                except OSError as error:
-                    _fail_by_medium(unit, command, error)
+            if command.nexus is not unit.nexus:
+                unit.meet(command.nexus)
+            try:
+                unit.table[command.cdb[0]](unit, command)
+            except CheckCondition as refusal:
+                fail(command, refusal.sense_data(descriptor=unit.settings.d_sense))
+            except ReservationConflict:
+                conflict(command)
+            except struct.error:
+                cut_short = invalid_field(len(command.cdb) - 1)
+                fail(command, cut_short.sense_data(descriptor=unit.settings.d_sense))
+            except OSError as error:
+                _fail_by_medium(unit, command, error)
         done(command)
         return 0
 
@@ -204,6 +244,7 @@ class VirtualDriver(HostTemplate):
 
     def release(self, host: Host) -> None:
         bus: Bus = host.hostdata
+        self._buses.remove(bus)
         for units in bus.units.values():
             for unit in units.values():
                 unit.close(_UNPLUGGED_TABLE)
@@ -212,8 +253,28 @@ class VirtualDriver(HostTemplate):
     def user_remove(self, device: LogicalUnit) -> bool:
         unit: VirtualUnit | None = device.hostdata
         if unit is not None and unit.plugged:  # else its place may belong to a later unit by now
-            self.disconnect(device.host, *device.address[1:])
+            self._pull(device.host, *device.address[1:], spare=LOCAL)
         return False
+
+    def _inventory_changed(self, bus: Bus, spec: UnitSpec, *, spare: Nexus | None) -> None:
+        """Tell the other units of a target that REPORT LUNS has another answer now (SPC-4 6.33).
+
+        Our own mid level need not be told of what it does itself.
+        """
+        for unit in bus.neighbours((spec.channel, spec.target)):
+            if unit.spec.lun != spec.lun:
+                unit.attend(REPORTED_LUNS_CHANGED, spare=spare)
+
+    def _make_unit(self, spec: UnitSpec, bus: Bus) -> VirtualUnit:
+        accessible = spec.qualifier == PeripheralQualifier.CONNECTED
+        table = table_of(spec) if accessible else NOT_ACCESSIBLE_TABLE
+        if not bus.spec.report_luns:
+            table = OpcodeTable(
+                {opcode: handler for opcode, handler in table.items() if opcode != Opcode.REPORT_LUNS}
+            )
+        has_blocks = accessible and spec.type in _WITH_BLOCKS
+        guard = GUARDED if accessible else table
+        return VirtualUnit(spec, table, guard, _Place(self, bus, spec), has_blocks=has_blocks)
 
     def _connect(self, host: Host, bus: Bus, spec: UnitSpec) -> None:
         place = (spec.channel, spec.target)
@@ -222,7 +283,7 @@ class VirtualDriver(HostTemplate):
                 raise DeviceExists(
                     f"{host.host_no}:{spec.channel}:{spec.target}:{spec.lun}: a unit is plugged in there"
                 )
-            unit = _make_unit(spec.identified(host.host_no), bus)
+            unit = self._make_unit(spec.identified(host.host_no), bus)
             bus.units.setdefault(place, {})[spec.lun] = unit
         known = host.targets.get(place)
         device = known.logical_units.get(spec.lun) if known else None
@@ -230,17 +291,18 @@ class VirtualDriver(HostTemplate):
             device.hostdata = unit
 
 
-def _make_unit(spec: UnitSpec, bus: Bus) -> VirtualUnit:
-    accessible = spec.qualifier == PeripheralQualifier.CONNECTED
-    table = TABLES.get(spec.type, COMMON_TABLE) if accessible else NOT_ACCESSIBLE_TABLE
-    if spec.thin and table is TABLES[Type.DIRECT_ACCESS]:
-        table = THIN_DISK_TABLE
-    if not bus.spec.report_luns:
-        table = {opcode: handler for opcode, handler in table.items() if opcode != Opcode.REPORT_LUNS}
-    if spec.twin is not None:
-        table = twin_table(spec.twin, table)
-    has_blocks = accessible and spec.type in _WITH_BLOCKS
-    return VirtualUnit(spec, table, lambda: bus.luns(spec.channel, spec.target), has_blocks=has_blocks)
+class _Place(Neighbourhood):
+    """What one unit sees of its host and of the others of the driver."""
+
+    def __init__(self, driver: VirtualDriver, bus: Bus, spec: UnitSpec) -> None:
+        self._driver, self._bus = driver, bus
+        self._place = (spec.channel, spec.target)
+
+    def luns(self) -> list[int]:
+        return self._bus.luns(*self._place)
+
+    def find(self, naa: str) -> VirtualUnit | None:
+        return self._driver.find(naa)
 
 
 def _fail_by_medium(unit: VirtualUnit, command: Command, error: OSError) -> None:
@@ -251,9 +313,14 @@ def _fail_by_medium(unit: VirtualUnit, command: Command, error: OSError) -> None
         return
     _log.error("%s: %s", command, str(error))  # the error itself would keep the descriptor open
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        fail(command, _NO_SPACE)
+        refusal = CheckCondition(*_NO_SPACE)
+    elif command.data_in is not None:
+        unit.counters.read_errors += 1
+        refusal = CheckCondition(*_UNREADABLE)
     else:
-        fail(command, _UNREADABLE if command.data_in is not None else _UNWRITABLE)
+        unit.counters.write_errors += 1
+        refusal = CheckCondition(*_UNWRITABLE)
+    fail(command, refusal.sense_data(descriptor=unit.settings.d_sense))
 
 
 def _answer_for_missing_unit(command: Command) -> None:
@@ -275,7 +342,7 @@ def _answer_for_missing_unit(command: Command) -> None:
         else:
             raise illegal_request(0x25)
     except CheckCondition as refusal:
-        fail(command, refusal.sense_data)
+        fail(command, refusal.sense_data())
 
 
 def _unplugged(unit: VirtualUnit, command: Command) -> None:

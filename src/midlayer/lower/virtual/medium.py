@@ -7,8 +7,9 @@ import errno
 import mmap
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from midlayer.errors import NodeError
 
@@ -16,6 +17,19 @@ _PAGE = mmap.PAGESIZE
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 _PUNCH_HOLE = 0x02 | 0x01  # FALLOC_FL_PUNCH_HOLE needs FALLOC_FL_KEEP_SIZE beside it
 _ZEROS = bytes(1 << 20)
+
+
+class Extent(NamedTuple):
+    """A run of bytes that are all mapped, or all not.
+
+    Attributes:
+        offset_bytes, length_bytes: Where it is.
+        mapped: False if it takes no room, and reads as zeros.
+    """
+
+    offset_bytes: int
+    length_bytes: int
+    mapped: bool
 
 
 class Medium(Protocol):
@@ -39,16 +53,32 @@ class Medium(Protocol):
     def flush(self) -> None:
         """Return when everything written is safe."""
 
+    def borrow(self, offset_bytes: int, length_bytes: int) -> memoryview | None:
+        """Return the medium's own memory, read-only; None if only `read_into` gives these bytes."""
+
+    def resize(self, size_bytes: int) -> None:
+        """Make the medium longer or shorter; what is new reads as zeros."""
+
+    def extents(self, offset_bytes: int) -> Iterator[Extent]:
+        """Say from `offset_bytes` to the end what takes room and what does not."""
+
+    def used_bytes(self) -> int:
+        """Return the room that the medium takes."""
+
     def close(self) -> None:
         """Let go of memory and descriptors."""
 
 
 class MemoryMedium:
-    """Anonymous memory, reserved at the first access; pages that were never written take no room."""
+    """Anonymous memory, reserved at the first access; pages that were never written take no room.
+
+    Memory that was added by `resize` is a segment of its own. All but the first are looked for only when
+    a slice of the first one comes out too short, so that a disk that never grew does not pay for them.
+    """
 
     def __init__(self, size_bytes: int) -> None:
         self.size_bytes = size_bytes
-        self._map: mmap.mmap | None = None
+        self._segments: list[_Segment] = []
         self._view: memoryview | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -57,29 +87,60 @@ class MemoryMedium:
         view = self._view
         if view is None:
             view = self._open()
-        buffer[:] = view[offset_bytes : offset_bytes + len(buffer)]
+        try:
+            buffer[:] = view[offset_bytes : offset_bytes + len(buffer)]
+        except ValueError:
+            at = 0
+            for piece in self._pieces(offset_bytes, len(buffer)):
+                buffer[at : at + len(piece)] = piece
+                at += len(piece)
 
     def write(self, offset_bytes: int, data: bytes | bytearray | memoryview) -> None:
         view = self._view
         if view is None:
             view = self._open()
-        view[offset_bytes : offset_bytes + len(data)] = data
+        try:
+            view[offset_bytes : offset_bytes + len(data)] = data
+        except ValueError:
+            at, whole = 0, memoryview(data)
+            for piece in self._pieces(offset_bytes, len(data)):
+                piece[:] = whole[at : at + len(piece)]
+                at += len(piece)
 
     def zero(self, offset_bytes: int, length_bytes: int) -> None:
-        mapped, view = self._map, self._view
-        if mapped is None or view is None:
+        if self._view is None:
             if self._closed:
                 raise _gone()
             return  # nothing was ever written
         end = offset_bytes + length_bytes
-        first_page = -(-offset_bytes // _PAGE) * _PAGE
-        last_page = end // _PAGE * _PAGE
-        if first_page >= last_page:
-            view[offset_bytes:end] = bytes(length_bytes)
-            return
-        view[offset_bytes:first_page] = bytes(first_page - offset_bytes)
-        view[last_page:end] = bytes(end - last_page)
-        mapped.madvise(mmap.MADV_DONTNEED, first_page, last_page - first_page)
+        for segment in list(self._segments):
+            first = max(offset_bytes - segment.offset_bytes, 0)
+            last = min(end - segment.offset_bytes, len(segment.view))
+            if first < last:
+                segment.zero(first, last)
+
+    def borrow(self, offset_bytes: int, length_bytes: int) -> memoryview | None:
+        view = self._view
+        if view is None:
+            view = self._open()
+        piece = view[offset_bytes : offset_bytes + length_bytes]
+        return piece.toreadonly() if len(piece) == length_bytes else None
+
+    def resize(self, size_bytes: int) -> None:
+        if size_bytes < self.size_bytes:
+            self.zero(size_bytes, self.size_bytes - size_bytes)  # so that it is blank if it comes back
+        with self._lock:
+            reserved = sum(len(segment.view) for segment in self._segments)
+            if self._view is not None and size_bytes > reserved:
+                self._segments.append(_Segment(reserved, size_bytes - reserved))
+            self.size_bytes = size_bytes
+
+    def extents(self, offset_bytes: int) -> Iterator[Extent]:
+        if offset_bytes < self.size_bytes:
+            yield Extent(offset_bytes, self.size_bytes - offset_bytes, True)
+
+    def used_bytes(self) -> int:
+        return self.size_bytes
 
     def flush(self) -> None:
         """Nothing to do: the memory is gone with the process."""
@@ -87,17 +148,48 @@ class MemoryMedium:
     def close(self) -> None:
         # A reader in another thread may still have the view: the memory goes with its last user.
         with self._lock:
-            self._map, self._view, self._closed = None, None, True
+            self._segments, self._view, self._closed = [], None, True
+
+    def _pieces(self, offset_bytes: int, length_bytes: int) -> Iterator[memoryview]:
+        """Yield the parts of a range that segments hold, in order."""
+        end = offset_bytes + length_bytes
+        for segment in list(self._segments):
+            piece = segment.view[
+                max(offset_bytes - segment.offset_bytes, 0) : max(end - segment.offset_bytes, 0)
+            ]
+            if piece:
+                yield piece
 
     def _open(self) -> memoryview:
         with self._lock:
             if self._closed:
                 raise _gone()
             if self._view is None:
-                flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
-                self._map = mmap.mmap(-1, self.size_bytes, flags=flags)
-                self._view = memoryview(self._map)
+                self._segments.append(_Segment(0, self.size_bytes))
+                self._view = self._segments[0].view
             return self._view
+
+
+class _Segment:
+    """One anonymous mapping, at an offset of the medium."""
+
+    __slots__ = ("_map", "offset_bytes", "view")
+
+    def __init__(self, offset_bytes: int, size_bytes: int) -> None:
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+        self._map = mmap.mmap(-1, size_bytes, flags=flags)
+        self.view = memoryview(self._map)
+        self.offset_bytes = offset_bytes
+
+    def zero(self, first: int, last: int) -> None:
+        """Make a part of it zeros, and give whole pages back."""
+        first_page, last_page = -(-first // _PAGE) * _PAGE, last // _PAGE * _PAGE
+        if first_page >= last_page:
+            self.view[first:last] = bytes(last - first)
+            return
+        self.view[first:first_page] = bytes(first_page - first)
+        self.view[last_page:last] = bytes(last - last_page)
+        self._map.madvise(mmap.MADV_DONTNEED, first_page, last_page - first_page)
 
 
 def _gone() -> OSError:
@@ -171,6 +263,34 @@ class FileMedium:
 
     def flush(self) -> None:
         os.fdatasync(self._use().number)
+
+    def borrow(self, offset_bytes: int, length_bytes: int) -> memoryview | None:
+        # A mapping of the file would kill the process by SIGBUS if somebody made the file shorter.
+        return None
+
+    def resize(self, size_bytes: int) -> None:
+        os.ftruncate(self._use().number, size_bytes)
+        self.size_bytes = size_bytes
+
+    def extents(self, offset_bytes: int) -> Iterator[Extent]:
+        file = self._use()
+        at = offset_bytes
+        while at < self.size_bytes:
+            try:
+                data = min(os.lseek(file.number, at, os.SEEK_DATA), self.size_bytes)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                data = self.size_bytes  # no data up to the end
+            if data > at:
+                yield Extent(at, data - at, False)
+            if data >= self.size_bytes:
+                return
+            at = min(os.lseek(file.number, data, os.SEEK_HOLE), self.size_bytes)
+            yield Extent(data, at - data, True)
+
+    def used_bytes(self) -> int:
+        return os.fstat(self._use().number).st_blocks * 512
 
     def close(self) -> None:
         self._file = None

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from midlayer.lower.virtual import pages
-from midlayer.lower.virtual.unit import (
-    Handler,
-    VirtualUnit,
-    fields,
-    illegal_request,
-    invalid_field,
-    no_data,
-    send,
-)
+from midlayer.lower.virtual import pages, vpd_pages
+from midlayer.lower.virtual.answers import fields, illegal_request, invalid_field, no_data, send
+from midlayer.lower.virtual.attentions import REPORTED_LUNS_CHANGED
+from midlayer.lower.virtual.unit import Handler, VirtualUnit
 from midlayer.mid.command import Command
-from midlayer.standards import mode
 from midlayer.standards.opcodes import Opcode
 from midlayer.standards.sam import is_well_known_lun
 from midlayer.standards.sense import SenseKey, descriptor_sense, fixed_sense
 from midlayer.standards.spc import (
     Inquiry,
-    ModeSense6,
-    ModeSense10,
     ReportLuns,
     RequestSense,
     encode_lun_list,
 )
 
-ALL_PAGES = 0x3F
-ALL_SUBPAGES = 0xFF
-SAVED_VALUES = 0b11
-CHANGEABLE_VALUES = 0b01
 REPORT_LUNS_WELL_KNOWN = 0xC101
 
 
@@ -49,7 +36,7 @@ def inquiry(unit: VirtualUnit, command: Command) -> None:
             raise invalid_field(2)
         send(command, pages.standard_inquiry(unit), cdb.allocation_length)
         return
-    page = pages.vpd_page(unit, cdb.page_code)
+    page = vpd_pages.vpd_page(unit, cdb.page_code, command.nexus)
     if page is None:
         raise invalid_field(2)
     send(command, page, cdb.allocation_length)
@@ -65,7 +52,10 @@ def missing_unit_inquiry(command: Command) -> None:
 
 def report_luns(unit: VirtualUnit, command: Command) -> None:
     """REPORT LUNS (SPC-4 6.33), SELECT REPORT 00h to 02h."""
-    send_lun_list(command, unit.siblings())
+    send_lun_list(command, unit.neighbourhood.luns())
+    if unit.attentions.pending:
+        unit.attentions.clear(command.nexus, REPORTED_LUNS_CHANGED)
+        unit.regard()
 
 
 def send_lun_list(command: Command, luns: list[int]) -> None:
@@ -82,8 +72,16 @@ def send_lun_list(command: Command, luns: list[int]) -> None:
 
 
 def request_sense(unit: VirtualUnit, command: Command) -> None:
-    """REQUEST SENSE (SPC-4 6.39): sense data goes with each command, so there is none left here."""
-    _send_sense(command, SenseKey.NO_SENSE, 0)
+    """REQUEST SENSE (SPC-4 6.39): a unit attention, or why the unit is not ready, or nothing.
+
+    Sense data goes with each command, so there is none left here of an earlier one.
+    """
+    attention = unit.attentions.take(command.nexus) if unit.attentions.pending else None
+    if attention is not None:
+        unit.regard()
+        _send_sense(command, SenseKey.UNIT_ATTENTION, *attention)
+    else:
+        _send_sense(command, *(unit.not_ready or (SenseKey.NO_SENSE, 0, 0)))
 
 
 def missing_unit_sense(command: Command) -> None:
@@ -91,56 +89,14 @@ def missing_unit_sense(command: Command) -> None:
     _send_sense(command, SenseKey.ILLEGAL_REQUEST, 0x25)
 
 
-def _send_sense(command: Command, key: SenseKey, asc: int) -> None:
+def _send_sense(command: Command, key: int, asc: int, ascq: int = 0) -> None:
     cdb = fields(RequestSense, command)
     encode = descriptor_sense if cdb.desc else fixed_sense
-    send(command, encode(key, asc), cdb.allocation_length)
+    send(command, encode(key, asc, ascq), cdb.allocation_length)
 
 
 def _not_accessible_sense(unit: VirtualUnit, command: Command) -> None:
     missing_unit_sense(command)
-
-
-def mode_sense_6(unit: VirtualUnit, command: Command) -> None:
-    """MODE SENSE(6) (SPC-4 6.13)."""
-    cdb = fields(ModeSense6, command)
-    body = _mode_pages(unit, cdb.page_code, cdb.subpage_code, cdb.page_control)
-    blocks = b"" if cdb.dbd else pages.block_descriptor(unit, long=False)
-    header = mode.ModeHeader6(
-        mode_data_length=3 + len(blocks) + len(body),
-        wp=unit.spec.write_protected,
-        dpofua=unit.blocks > 0,
-        block_descriptor_length=len(blocks),
-    )
-    send(command, header.encode() + blocks + body, cdb.allocation_length)
-
-
-def mode_sense_10(unit: VirtualUnit, command: Command) -> None:
-    """MODE SENSE(10) (SPC-4 6.14)."""
-    cdb = fields(ModeSense10, command)
-    body = _mode_pages(unit, cdb.page_code, cdb.subpage_code, cdb.page_control)
-    blocks = b"" if cdb.dbd else pages.block_descriptor(unit, long=cdb.llbaa)
-    header = mode.ModeHeader10(
-        mode_data_length=6 + len(blocks) + len(body),
-        wp=unit.spec.write_protected,
-        dpofua=unit.blocks > 0,
-        longlba=cdb.llbaa and bool(blocks),
-        block_descriptor_length=len(blocks),
-    )
-    send(command, header.encode() + blocks + body, cdb.allocation_length)
-
-
-def _mode_pages(unit: VirtualUnit, page_code: int, subpage_code: int, page_control: int) -> bytes:
-    if page_control == SAVED_VALUES:
-        raise illegal_request(0x39)
-    known = pages.mode_pages(unit, changeable=page_control == CHANGEABLE_VALUES)
-    if subpage_code not in (0, ALL_SUBPAGES):
-        raise invalid_field(3)
-    if page_code == ALL_PAGES:
-        return b"".join(known[code] for code in sorted(known))
-    if page_code not in known:
-        raise invalid_field(2, 5)
-    return known[page_code]
 
 
 def not_accessible(unit: VirtualUnit, command: Command) -> None:
@@ -152,8 +108,6 @@ SPC_TABLE: dict[int, Handler] = {
     Opcode.TEST_UNIT_READY: test_unit_ready,
     Opcode.REQUEST_SENSE: request_sense,
     Opcode.INQUIRY: inquiry,
-    Opcode.MODE_SENSE_6: mode_sense_6,
-    Opcode.MODE_SENSE_10: mode_sense_10,
     Opcode.REPORT_LUNS: report_luns,
 }
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 from midlayer.errors import ConfigError, UsageError
 from midlayer.quantities import parse_size
 from midlayer.spelling import no_such_key
+from midlayer.standards.port_groups import AccessState
 from midlayer.standards.spc import PeripheralDeviceType
 from midlayer.twin import Twin, read_twin
 
@@ -40,6 +41,15 @@ TYPES: dict[str, int] = {
 """Peripheral device types by the names that a configuration uses; a number is as good."""
 
 QUALIFIERS: dict[str, int] = {f"{number:03b}b": number for number in range(8)}
+
+ACCESS_STATES: dict[str, AccessState] = {
+    "optimized": AccessState.ACTIVE_OPTIMIZED,
+    "nonoptimized": AccessState.ACTIVE_NON_OPTIMIZED,
+    "standby": AccessState.STANDBY,
+    "unavailable": AccessState.UNAVAILABLE,
+    "offline": AccessState.OFFLINE,
+}
+"""Asymmetric access states by the names that a configuration uses."""
 
 _BLOCK_SIZES = (512, 4096)
 _CD_BLOCK_SIZE = 2048
@@ -75,8 +85,12 @@ class UnitSpec:
         block_size: 512 or 4096 (a CD has 2048); 0 for what is usual.
         file: A file for the blocks; sparse memory without it.
         thin: Thin provisioning: UNMAP and WRITE SAME with UNMAP give blocks back.
+        pool_size: Most bytes that a thin disk may take; 0 for no limit.
+        pool_threshold: Percentage of `pool_size` at which initiators are warned; 0 for never.
+        alua: State of each target port group, such as ``optimized, standby``; none for a unit without ALUA.
         write_protected: Writes end with DATA PROTECT.
         removable: The RMB bit.
+        temperature: Degrees Celsius, for LOG SENSE.
         rotation_rate: Revolutions a minute, 1 for a medium that does not turn.
         scsi_level: ANSI revision in the INQUIRY data: 1, 2 (SCSI-2), 3 (SPC) … 6 (SPC-4), 7 (SPC-5).
         channel, target, lun: Address on the host; `lun` is the kernel's integer form.
@@ -96,8 +110,12 @@ class UnitSpec:
     block_size: int = 0
     file: Path | None = None
     thin: bool = False
+    pool_size: int = 0
+    pool_threshold: int = 0
+    alua: tuple[AccessState, ...] = ()
     write_protected: bool = False
     removable: bool = False
+    temperature: int = 30
     rotation_rate: int = 1
     scsi_level: int = 6
     channel: int = 0
@@ -160,6 +178,10 @@ class UnitSpec:
             raise SpecError("size", f"{self.size} is too large; memory holds up to 64T, a file up to 8192P")
         if self.naa and (len(self.naa) not in (16, 32) or not _is_hex(self.naa)):
             raise SpecError("naa", f"{self.naa!r} must be 16 or 32 hexadecimal digits")
+        if (self.pool_size or self.pool_threshold) and not self.thin:
+            raise SpecError("pool_size", "only a thin disk has a pool; set thin as well")
+        if self.pool_threshold and not self.pool_size:
+            raise SpecError("pool_threshold", "is a part of pool_size, which is not given")
         if self.count > 1 and (self.serial or self.naa or self.file):
             raise SpecError("count", "units of one table can not share a serial, an naa or a file")
 
@@ -298,6 +320,13 @@ def _size(key: str, value: object) -> int:
         raise SpecError(key, str(error)) from None
 
 
+def _access_states(key: str, value: object) -> tuple[AccessState, ...]:
+    names = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(name in ACCESS_STATES for name in names):
+        raise SpecError(key, f"{value!r} must be a list of {', '.join(ACCESS_STATES)}")
+    return tuple(ACCESS_STATES[name] for name in names)
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -323,6 +352,10 @@ _CONVERSIONS: dict[str, Any] = {
     "block_size": _number(512, 4096),
     "file": lambda key, value: Path(_text(key, value)),
     "thin": _flag,
+    "pool_size": _size,
+    "pool_threshold": _number(0, 100),
+    "alua": _access_states,
+    "temperature": _number(0, 254),
     "write_protected": _flag,
     "removable": _flag,
     "rotation_rate": _number(0, 0xFFFE),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from midlayer.lower.virtual.unit import Handler, Table, VirtualUnit, fail, illegal_request, no_data, send
+from midlayer.lower.virtual.answers import fail, illegal_request, no_data, send
+from midlayer.lower.virtual.unit import Handler, Table, VirtualUnit
 from midlayer.mid.command import Command
 from midlayer.standards.opcodes import Opcode
 from midlayer.twin import Twin, allocation_length

@@ -1,155 +1,318 @@
-"""A virtual logical unit: what it is, where its blocks are, and how it says no."""
+"""A virtual logical unit: what it is, where its blocks are, and what its initiators have made of it."""
 
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from dataclasses import dataclass, field
 
 from midlayer.errors import NodeError
-from midlayer.layout import Layout
+from midlayer.lower.virtual import saved_reservations
+from midlayer.lower.virtual.answers import illegal_request, invalid_field
+from midlayer.lower.virtual.attentions import (
+    ASYMMETRIC_ACCESS_STATE_CHANGED,
+    CAPACITY_CHANGED,
+    DEVICE_RESET,
+    THIN_PROVISIONING_SOFT_THRESHOLD,
+    Attention,
+    Attentions,
+)
 from midlayer.lower.virtual.medium import FileMedium, Medium, MemoryMedium
+from midlayer.lower.virtual.port_groups import PortGroups
+from midlayer.lower.virtual.reservations import Port, Reservations, port_of
 from midlayer.lower.virtual.spec import UnitSpec
+from midlayer.lower.virtual.thin import Pool, ThinFileMedium, ThinMemoryMedium
 from midlayer.mid.command import Command
-from midlayer.standards.sam import Status
-from midlayer.standards.sense import FieldPointer, SenseKey, fixed_sense
+from midlayer.mid.nexus import LOCAL, Nexus
+from midlayer.standards.extended_copy import CopyStatus
+from midlayer.standards.port_groups import AccessState
 
 MAX_TRANSFER_BYTES = 32 << 20
 """Most bytes that a READ, a WRITE or a VERIFY with data moves."""
 
 
-class CheckCondition(Exception):
-    """Ends a command with CHECK CONDITION; never leaves the driver."""
+class Neighbourhood:
+    """What a unit may ask of the host that it hangs on. The driver's own has more to say."""
 
-    def __init__(self, sense_data: bytes) -> None:
-        self.sense_data = sense_data
+    def luns(self) -> list[int]:
+        """Return the LUNs of the unit's target, in order."""
+        return [0]
 
-
-def illegal_request(
-    asc: int, ascq: int = 0, *, byte: int | None = None, bit: int | None = None
-) -> CheckCondition:
-    """Return ILLEGAL REQUEST, with a field pointer into the CDB if `byte` is given."""
-    pointer = None if byte is None else FieldPointer(in_cdb=True, byte=byte, bit=bit)
-    return CheckCondition(fixed_sense(SenseKey.ILLEGAL_REQUEST, asc, ascq, field_pointer=pointer))
+    def find(self, naa: str) -> VirtualUnit | None:
+        """Return the unit of any virtual host with this NAA designator, in hexadecimal."""
+        return None
 
 
-def invalid_field(byte: int, bit: int | None = None) -> CheckCondition:
-    """Return INVALID FIELD IN CDB, pointing at the field."""
-    return illegal_request(0x24, byte=byte, bit=bit)
+@dataclass(slots=True)
+class Settings:
+    """What MODE SELECT can change.
+
+    Attributes:
+        wce: Writes may wait in the cache until SYNCHRONIZE CACHE.
+        d_sense: Sense data has descriptor format.
+        swp: Software write protection.
+    """
+
+    wce: bool = True
+    d_sense: bool = False
+    swp: bool = False
 
 
-def invalid_parameter(byte: int) -> CheckCondition:
-    """Return INVALID FIELD IN PARAMETER LIST, pointing at the byte."""
-    pointer = FieldPointer(in_cdb=False, byte=byte, bit=None)
-    return CheckCondition(fixed_sense(SenseKey.ILLEGAL_REQUEST, 0x26, field_pointer=pointer))
+@dataclass(slots=True)
+class Counters:
+    """What LOG SENSE reports besides the state of the medium."""
 
-
-def lba_out_of_range() -> CheckCondition:
-    """Return LOGICAL BLOCK ADDRESS OUT OF RANGE."""
-    return illegal_request(0x21)
+    read_errors: int = 0
+    write_errors: int = 0
+    starts: int = 0
+    copies: dict[int, CopyStatus] = field(default_factory=dict)
 
 
 class VirtualUnit:
     """One logical unit of a virtual host.
+
+    The driver looks a command up in `table`. As long as nothing stands between initiators and the unit,
+    that is `commands`; else it is `guard`, which looks at each command first. So that a nexus is known
+    before there is something to tell it, the driver calls `meet` when a command's nexus is not `nexus`.
 
     Attributes:
         spec: What the configuration says of it.
         blocks: Logical blocks; 0 for a device without a medium.
         block_size: Bytes of a logical block.
         medium: Where the blocks are.
-        table: Operation code → `Handler`; what is not in it is not supported.
+        commands: Operation code → `Handler`; what is not in it is not supported.
+        table: What the driver looks commands up in.
+        nexus: Where the last command came from.
         max_blocks: Most blocks in one READ or WRITE, as the Block Limits page says.
         plugged: False once it has been pulled out.
-        siblings: LUNs of the same target, for REPORT LUNS; called at each command.
+        neighbourhood: Its target and the other units.
+        attentions, reservations, ports, settings, counters: Parts of its state.
+        not_ready: Sense key, ASC and ASCQ of why it takes no medium access commands; None if it does.
+        may_exit_failure: After SANITIZE has failed, EXIT FAILURE MODE may help.
+        prevented: Nexuses that do not want the medium removed.
+        exclusive: Held while blocks are read, looked at and written, so that two of these do not mix.
+        echo, buffer: What WRITE BUFFER has left; `echo` is None if nothing was written yet.
+        identifying_text: What SET IDENTIFYING INFORMATION has set, by type.
+        read_only, write_through: What `settings` and `spec` mean for a write.
     """
 
     __slots__ = (
+        "_guard",
+        "_lock",
+        "attentions",
         "block_size",
         "blocks",
+        "buffer",
+        "commands",
+        "counters",
+        "echo",
+        "exclusive",
+        "identifying_text",
         "lun_in_cdb",
         "max_blocks",
+        "may_exit_failure",
         "medium",
+        "neighbourhood",
+        "nexus",
+        "not_ready",
         "plugged",
-        "siblings",
+        "pool",
+        "ports",
+        "prevented",
+        "read_only",
+        "reservations",
+        "settings",
         "spec",
         "table",
+        "write_through",
     )
 
     def __init__(
-        self, spec: UnitSpec, table: Table, siblings: Callable[[], list[int]], *, has_blocks: bool
+        self, spec: UnitSpec, commands: Table, guard: Table, neighbourhood: Neighbourhood, *, has_blocks: bool
     ) -> None:
         self.spec = spec
-        self.table = table
-        self.siblings = siblings
+        self.commands = self.table = commands
+        self.neighbourhood = neighbourhood
         self.block_size = spec.block_size
         self.lun_in_cdb = spec.scsi_level <= 2
-        self.medium: Medium
-        if has_blocks and spec.file is not None:
-            self.medium = FileMedium(spec.file, spec.size, writable=not spec.write_protected)
-        else:
-            self.medium = MemoryMedium(spec.size if has_blocks else 0)
+        self.pool = Pool(spec.pool_size, spec.pool_threshold)
+        self.medium = _medium(spec, self.pool, has_blocks=has_blocks)
         self.blocks = self.medium.size_bytes // spec.block_size
         self.max_blocks = MAX_TRANSFER_BYTES // spec.block_size
         self.plugged = True
+        self.nexus = LOCAL
+        self.attentions, self.ports = Attentions(), PortGroups(spec.alua)
+        self.reservations = Reservations(self._tell)
+        self.settings, self.counters = Settings(), Counters()
+        self.not_ready: tuple[int, int, int] | None = None
+        self.may_exit_failure = False
+        self.prevented: set[Nexus] = set()
+        self.echo: bytes | None = None
+        self.buffer = bytearray()
+        self.exclusive = threading.Lock()
+        self.identifying_text: dict[int, bytes] = {}
+        self._guard, self._lock = guard, threading.Lock()
+        self.attentions.meet(LOCAL)
+        self.pool.on_threshold = self._at_threshold
+        self.take_settings(self.settings)
         if has_blocks and not self.blocks:
             self.medium.close()
             raise NodeError(errno.EINVAL, f"{spec.file}: the file has not room for one block")
+        if spec.file is not None and self.keeps_reservations:
+            saved_reservations.load(saved_reservations.path_for(spec.file), self.reservations)
+        self.regard()
 
     def close(self, table: Table) -> None:
         """Let go of the medium, and answer by `table` from now on."""
-        self.plugged, self.table = False, table
+        with self._lock:
+            self.plugged, self.table, self._guard, self.commands = False, table, table, table
         self.medium.close()
 
+    def meet(self, nexus: Nexus) -> None:
+        """Take note that commands come from another nexus."""
+        self.attentions.meet(nexus)
+        self.nexus = nexus
 
-Handler = Callable[["VirtualUnit", Command], None]
+    def nexus_lost(self, nexus: Nexus) -> None:
+        """Forget what an I_T nexus loss takes away (SAM-5 6.3.4); registrations stay."""
+        self.attentions.lose(nexus)
+        self.prevented.discard(nexus)
+        with self.reservations.lock:
+            if self.reservations.reserved_by == nexus:
+                self.reservations.reserved_by = None
+        if self.nexus == nexus:
+            self.nexus = LOCAL
+        self.regard()
+
+    def reset(self, attention: Attention = DEVICE_RESET, *, spare: Nexus | None = None) -> None:
+        """Do what a logical unit reset does (SAM-5 6.3.3); persistent reservations stay.
+
+        Args:
+            attention: What initiators are told.
+            spare: A nexus that is not told, as it asked for the reset and knows.
+        """
+        with self.reservations.lock:
+            self.reservations.reserved_by = None
+        self.prevented.clear()
+        self.take_settings(Settings())
+        self.attentions.replace_all(attention)
+        if spare is not None:
+            self.attentions.clear(spare, attention)
+        self.regard()
+
+    def attend(self, attention: Attention, *, spare: Nexus | None = None) -> None:
+        """Establish a unit attention condition for every nexus but `spare`."""
+        self.attentions.establish(attention, spare=spare)
+        self.regard()
+
+    def regard(self) -> None:
+        """Choose the table again. Whoever changes something that the guard looks at calls this afterwards."""
+        with self._lock:
+            watched = (
+                self.attentions.pending
+                or self.reservations.held
+                or self.not_ready is not None
+                or self.ports.restrict
+            )
+            self.table = self._guard if watched else self.commands
+
+    def resize(self, size_bytes: int) -> None:
+        """Give the disk another size while it is used.
+
+        Args:
+            size_bytes: A multiple of the block size. What is cut off is lost, what is added reads as zeros.
+
+        Raises:
+            NodeError: It has no medium, or the medium can not have that size.
+        """
+        if size_bytes < self.block_size or size_bytes % self.block_size or not self.blocks:
+            raise NodeError(errno.EINVAL, f"{size_bytes} bytes is not a size that this unit can have")
+        blocks = size_bytes // self.block_size
+        try:
+            # Commands must not get beyond the end of a medium that becomes shorter.
+            self.blocks = min(self.blocks, blocks)
+            self.medium.resize(size_bytes)
+            self.blocks = blocks
+        except OSError as error:
+            raise NodeError(error.errno, f"{self.spec.file}: {error.strerror}") from error
+        self.attend(CAPACITY_CHANGED)
+
+    def set_access_state(self, group: int, state: AccessState, *, spare: Nexus | None = None) -> None:
+        """Change the asymmetric access state of a target port group; KeyError if there is no such group."""
+        if group not in self.ports.numbers:
+            raise KeyError(group)
+        if self.ports.states[group - 1] is not state:
+            self.ports.states[group - 1] = state
+            self.attend(ASYMMETRIC_ACCESS_STATE_CHANGED, spare=spare)
+
+    def take_settings(self, settings: Settings) -> None:
+        """Go by other settings from now on."""
+        self.settings = settings
+        self.read_only = self.spec.write_protected or settings.swp
+        self.write_through = not settings.wce
+
+    @property
+    def keeps_reservations(self) -> bool:
+        """Registrations can survive a loss of power: there is a file beside which they can be kept."""
+        return self.spec.file is not None and not self.spec.write_protected
+
+    def keep_reservations(self) -> None:
+        """Write down what is to survive; called with the lock of the reservations held."""
+        if self.spec.file is not None and self.keeps_reservations:
+            saved_reservations.save(saved_reservations.path_for(self.spec.file), self.reservations)
+
+    def _tell(self, port: Port, attention: Attention) -> None:
+        for nexus in self.attentions.known():
+            if port_of(nexus) == port:
+                self.attentions.establish_for(nexus, attention)
+
+    def _at_threshold(self) -> None:
+        self.attend(THIN_PROVISIONING_SOFT_THRESHOLD)
+
+
+def _medium(spec: UnitSpec, pool: Pool, *, has_blocks: bool) -> Medium:
+    if not has_blocks:
+        return MemoryMedium(0)
+    writable = not spec.write_protected
+    if spec.file is not None:
+        if spec.thin:
+            return ThinFileMedium(spec.file, spec.size, pool, writable=writable)
+        return FileMedium(spec.file, spec.size, writable=writable)
+    return ThinMemoryMedium(spec.size, spec.block_size, pool) if spec.thin else MemoryMedium(spec.size)
+
+
+Handler = Callable[[VirtualUnit, Command], None]
 Table = Mapping[int, Handler]
 
 
-_L = TypeVar("_L", bound=Layout)
+class OpcodeTable(dict[int, Handler]):
+    """Operation code → handler; every other code is refused, which saves the driver a question."""
+
+    def __missing__(self, opcode: int) -> Handler:
+        """Return the handler of a command that the unit does not know."""
+        return _not_supported
 
 
-def fields(layout: type[_L], command: Command) -> _L:
-    """Decode a CDB.
+def _not_supported(unit: VirtualUnit, command: Command) -> None:
+    raise illegal_request(0x20)
 
-    Raises:
-        CheckCondition: INVALID FIELD IN CDB, if it is shorter than the command's.
+
+class ServiceActions:
+    """Handler of an operation code that has service actions: one handler for each of them.
+
+    Attributes:
+        actions: Service action → handler; what is not in it is refused.
     """
-    cdb = command.cdb
-    if len(cdb) < layout.size:
-        raise invalid_field(len(cdb) - 1)
-    return layout.decode(cdb)
 
+    __slots__ = ("actions",)
 
-def no_data(command: Command) -> None:
-    """Say that nothing of the buffer was moved."""
-    command.residual = command.requested_bytes
+    def __init__(self, actions: Table) -> None:
+        self.actions = actions
 
-
-def send(command: Command, data: bytes | bytearray | memoryview, allocation_length: int) -> None:
-    """Give `data` to the initiator, cut at the allocation length and at the buffer, and set the residual."""
-    buffer = command.data_in
-    room = len(buffer) if buffer is not None else 0
-    count = min(len(data), allocation_length, room)
-    if buffer is not None:
-        buffer[:count] = data[:count]
-    command.residual = command.requested_bytes - count
-
-
-def received(command: Command, length: int) -> memoryview:
-    """Return `length` bytes from the initiator.
-
-    Raises:
-        CheckCondition: PARAMETER LIST LENGTH ERROR, if it sent less.
-    """
-    data = memoryview(command.data_out if command.data_out is not None else b"")
-    if len(data) < length:
-        raise illegal_request(0x1A)
-    command.residual = len(data) - length
-    return data[:length]
-
-
-def fail(command: Command, sense_data: bytes) -> None:
-    """End a command with CHECK CONDITION; nothing was transferred."""
-    command.status = Status.CHECK_CONDITION
-    command.sense_data = sense_data
-    command.residual = command.requested_bytes
+    def __call__(self, unit: VirtualUnit, command: Command) -> None:
+        """Run the service action in byte 1 of the CDB."""
+        handler = self.actions.get(command.cdb[1] & 0x1F)
+        if handler is None:
+            raise invalid_field(1, 4)
+        handler(unit, command)

@@ -88,6 +88,9 @@ def test_a_unit_that_is_pulled_without_a_word(subsystem: Subsystem, virtual: Vir
     assert execute(device, INQUIRY, data_in=96).data[0] == 0x7F
     sense_data = execute(device, b"\x03\x00\x00\x00\xfc\x00", data_in=252).data
     assert (sense_data[2], sense_data[12]) == (5, 0x25)
+    changed = execute(other, TUR).sense
+    assert changed is not None
+    assert changed.code == "6/3f/0e"
     assert execute(other, TUR).ok
     virtual.disconnect(host, 0, 0, 1)
     assert execute(device, TUR).host_byte == HostByte.DID_NO_CONNECT

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
-from midlayer.lower.virtual.driver import COMMON_TABLE, TABLES
+from midlayer.lower.virtual.tables import COMMON_TABLE, TABLES
 from midlayer.mid.command import Result
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.subsystem import Subsystem
@@ -47,7 +47,7 @@ def test_standard_inquiry(unit: MakeUnit) -> None:
     device = unit(removable=True, vendor="ACME", product="Disk", revision="2.0")
     result = execute(device, inquiry(), data_in=255)
     assert (len(result.data), result.residual) == (96, 159)
-    assert bytes(result.data[:8]).hex() == "008006125b000002"
+    assert bytes(result.data[:8]).hex() == "008006125b080002"
     assert bytes(result.data[8:36]) == b"ACME    Disk            2.0 "
     assert StandardInquiry.decode(result.data).version_descriptors == (0x00A0, 0x0460, 0x04C0)
 
@@ -89,7 +89,7 @@ def test_vpd_pages_of_a_disk(unit: MakeUnit) -> None:
     device = unit(serial="S1", naa="5000c50012345678", thin=True, rotation_rate=7200)
     pages = {}
     listed = bytes(execute(device, inquiry(0), data_in=255).data)
-    assert listed.hex() == "00000007" + "008083" + "86b0b1b2"
+    assert listed.hex() == "0000000a" + "0080838687888fb0b1b2"
     for code in listed[4:]:
         result = execute(device, inquiry(code), data_in=255)
         page = pages[code] = bytes(result.data)
@@ -104,7 +104,7 @@ def test_vpd_pages_of_a_disk(unit: MakeUnit) -> None:
 
 
 def test_vpd_pages_of_others(unit: MakeUnit) -> None:
-    assert bytes(execute(unit(type=8), inquiry(0), data_in=255).data)[4:].hex() == "00808386"
+    assert bytes(execute(unit(type=8), inquiry(0), data_in=255).data)[4:].hex() == "008083868788"
     assert refusal(execute(unit(type=8), inquiry(0xB0), data_in=255))[0] == "5/24/00"
     assert execute(unit(type=5, size=2048), inquiry(0x83), data_in=255).data[0] == 5
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from midlayer.lower.virtual.driver import TABLES, THIN_DISK_TABLE
-from midlayer.lower.virtual.supported import SERVICE_ACTIONS, USAGE
+from midlayer.lower.virtual.command_set import COMMANDS
+from midlayer.lower.virtual.tables import ALUA_TABLE, TABLES, THIN_DISK_TABLE
+from midlayer.lower.virtual.unit import ServiceActions, Table
 from midlayer.mid.command import Result
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.standards.opcodes import Opcode, cdb_length
@@ -26,10 +27,21 @@ def ask(device: LogicalUnit, **fields: int | bool) -> bytes:
     return bytes(execute(device, cdb, data_in=4096).raise_for_status().data)
 
 
-def test_usage_covers_every_table_and_has_the_length_of_the_cdb() -> None:
-    assert set(USAGE) == set(THIN_DISK_TABLE) | set(TABLES[5])
-    for opcode, usage in USAGE.items():
-        assert (usage[0], len(usage)) == (opcode, cdb_length(opcode))
+def keys(*tables: Table) -> set[tuple[int, int | None]]:
+    """Return operation code and service action of all that is in some tables."""
+    return {
+        (opcode, action)
+        for table in tables
+        for opcode, handler in table.items()
+        for action in (handler.actions if isinstance(handler, ServiceActions) else (None,))
+    }
+
+
+def test_there_is_a_row_for_every_command_with_the_length_of_its_cdb() -> None:
+    assert keys(THIN_DISK_TABLE, ALUA_TABLE, *TABLES.values()) <= set(COMMANDS)
+    for (opcode, action), row in COMMANDS.items():
+        assert (row.usage[0], len(row.usage)) == (opcode, cdb_length(opcode))
+        assert action is None or row.usage[1] & 0x1F & action == action
 
 
 @pytest.mark.parametrize("rctd", [False, True])
@@ -37,11 +49,11 @@ def test_all_commands(unit: MakeUnit, rctd: bool) -> None:
     device = unit(thin=True)
     data = ask(device, rctd=rctd)
     size = 20 if rctd else 8
-    assert int.from_bytes(data[:4], "big") == len(data) - 4 == size * len(THIN_DISK_TABLE)
     rows = [data[at : at + size] for at in range(4, len(data), size)]
-    assert [row[0] for row in rows] == sorted(THIN_DISK_TABLE)
-    actions = {row[0]: int.from_bytes(row[2:4], "big") for row in rows if row[5] & 1}
-    assert actions == SERVICE_ACTIONS
+    assert int.from_bytes(data[:4], "big") == len(data) - 4 == size * len(rows)
+    said = {(row[0], int.from_bytes(row[2:4], "big") if row[5] & 1 else None) for row in rows}
+    assert said == keys(THIN_DISK_TABLE)
+    assert all(int.from_bytes(row[6:8], "big") == cdb_length(row[0]) for row in rows)
 
 
 def test_unmap_is_for_thin_disks_alone(unit: MakeUnit) -> None:
@@ -52,12 +64,12 @@ def test_unmap_is_for_thin_disks_alone(unit: MakeUnit) -> None:
 def test_one_command(unit: MakeUnit) -> None:
     device = unit()
     data = ask(device, reporting_options=1, requested_operation_code=Opcode.READ_10)
-    assert data == bytes.fromhex("0003000a") + USAGE[Opcode.READ_10]
+    assert data == bytes.fromhex("0003000a") + COMMANDS[Opcode.READ_10, None].usage
     with_timeouts = ask(device, reporting_options=3, requested_operation_code=Opcode.READ_10, rctd=True)
     assert (with_timeouts[1], len(with_timeouts)) == (0x83, 4 + 10 + 12)
     capacity = {"requested_operation_code": Opcode.SERVICE_ACTION_IN_16, "requested_service_action": 0x10}
     assert ask(device, reporting_options=2, **capacity)[1] == 3
-    capacity["requested_service_action"] = 0x12
+    capacity["requested_service_action"] = 0x11
     assert ask(device, reporting_options=3, **capacity) == bytes((0, 1, 0, 0))
     assert ask(device, reporting_options=3, requested_operation_code=0xC0) == bytes((0, 1, 0, 0))
 

@@ -1,0 +1,80 @@
+"""What stands between an initiator and a unit: unit attentions, reservations, paths, a medium not ready.
+
+A unit looks its commands up here only as long as there is something to look at; see `VirtualUnit.regard`.
+"""
+
+from __future__ import annotations
+
+from midlayer.lower.virtual.answers import CheckCondition, ReservationConflict, illegal_request
+from midlayer.lower.virtual.command_set import access_of, row_of
+from midlayer.lower.virtual.unit import Table, VirtualUnit
+from midlayer.mid.command import Command
+from midlayer.standards.opcodes import Opcode
+from midlayer.standards.sense import SenseKey
+
+_TELLS_NO_ATTENTION = frozenset({Opcode.INQUIRY, Opcode.REPORT_LUNS, Opcode.REQUEST_SENSE})
+"""Commands that leave unit attentions alone, or report them in their own way (SAM-5 5.14.1)."""
+
+_IN_SPITE_OF_RESERVE = frozenset(
+    {
+        Opcode.INQUIRY,
+        Opcode.LOG_SENSE,
+        Opcode.READ_CAPACITY_10,
+        Opcode.RELEASE_6,
+        Opcode.RELEASE_10,
+        Opcode.REPORT_LUNS,
+        Opcode.REQUEST_SENSE,
+    }
+)
+"""Commands that another initiator's RESERVE does not stop (SPC-2 table 8)."""
+
+_ON_ANY_PATH = frozenset(
+    {
+        Opcode.INQUIRY,
+        Opcode.LOG_SENSE,
+        Opcode.MAINTENANCE_IN,
+        Opcode.MAINTENANCE_OUT,
+        Opcode.MODE_SENSE_6,
+        Opcode.MODE_SENSE_10,
+        Opcode.PERSISTENT_RESERVE_IN,
+        Opcode.PERSISTENT_RESERVE_OUT,
+        Opcode.REPORT_LUNS,
+        Opcode.REQUEST_SENSE,
+    }
+)
+"""Commands of a target port group in any state (SPC-4 5.15.2.4.4)."""
+
+
+def guard(unit: VirtualUnit, command: Command) -> None:
+    """Run a command unless something is against it."""
+    opcode = command.cdb[0]
+    if opcode not in _TELLS_NO_ATTENTION:
+        attention = unit.attentions.take(command.nexus)
+        if attention is not None:
+            unit.regard()
+            raise CheckCondition(SenseKey.UNIT_ATTENTION, attention.asc, attention.ascq)
+    handler = unit.commands.get(opcode)
+    if handler is None:
+        raise illegal_request(0x20)
+    _check_reservations(unit, command)
+    if opcode not in _ON_ANY_PATH:
+        refusal = unit.ports.refusal(command.nexus.relative_target_port)
+        if refusal is not None:
+            raise refusal
+    if unit.not_ready is not None:
+        row = row_of(command.cdb)
+        if row is not None and row.medium:
+            raise CheckCondition(*unit.not_ready)
+    handler(unit, command)
+
+
+def _check_reservations(unit: VirtualUnit, command: Command) -> None:
+    """Raise ReservationConflict if a reservation of another nexus stops the command."""
+    reservations = unit.reservations
+    if reservations.reserved_by not in (None, command.nexus) and command.cdb[0] not in _IN_SPITE_OF_RESERVE:
+        raise ReservationConflict
+    if reservations.holder is not None and reservations.conflicts(command.nexus, access_of(command.cdb)):
+        raise ReservationConflict
+
+
+GUARDED: Table = dict.fromkeys(range(256), guard)

@@ -1,0 +1,141 @@
+"""Commands that are about the whole medium: FORMAT UNIT, SANITIZE, READ DEFECT DATA (SBC-3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from midlayer.lower.virtual.answers import (
+    CheckCondition,
+    fields,
+    invalid_field,
+    invalid_parameter,
+    no_data,
+    received,
+    send,
+)
+from midlayer.lower.virtual.blocks import check_writable, fill
+from midlayer.lower.virtual.unit import Handler, ServiceActions, VirtualUnit
+from midlayer.mid.command import Command
+from midlayer.standards import sbc_medium
+from midlayer.standards.opcodes import Opcode
+from midlayer.standards.sense import SenseKey
+
+OVERWRITE, BLOCK_ERASE, CRYPTOGRAPHIC_ERASE, EXIT_FAILURE_MODE = 0x01, 0x02, 0x03, 0x1F
+_SANITIZE_FAILED = (int(SenseKey.MEDIUM_ERROR), 0x31, 0x03)
+
+
+def format_unit(unit: VirtualUnit, command: Command) -> None:
+    """FORMAT UNIT (SBC-3 5.3): every block is zeros afterwards; it ends at once, so IMMED changes nothing."""
+    cdb = fields(sbc_medium.FormatUnit, command)
+    if cdb.fmtpinfo:
+        raise invalid_field(1, 7)
+    check_writable(unit)
+    if cdb.fmtdata:
+        _check_format_list(command, long=cdb.longlist)
+    else:
+        no_data(command)
+    unit.medium.zero(0, unit.blocks * unit.block_size)
+    unit.medium.flush()
+
+
+def _check_format_list(command: Command, *, long: bool) -> None:
+    """Refuse what a format of this disk can not do (SBC-3 5.3.2)."""
+    header: sbc_medium.FormatHeaderLong | sbc_medium.FormatHeaderShort
+    kind = sbc_medium.FormatHeaderLong if long else sbc_medium.FormatHeaderShort
+    header = kind.decode(received(command, kind.size))
+    if header.protection_fields_usage:
+        raise invalid_parameter(0, 2)
+    if header.ip:
+        raise invalid_parameter(1, 3)
+    if header.defect_list_length:
+        raise invalid_parameter(kind.fields["defect_list_length"].byte)
+
+
+def _sanitizing(erase: Callable[[VirtualUnit, Command, int], None]) -> Handler:
+    """Return the handler of one kind of sanitize operation (SBC-3 5.20)."""
+
+    def sanitize(unit: VirtualUnit, command: Command) -> None:
+        cdb = fields(sbc_medium.Sanitize, command)
+        check_writable(unit)
+        try:
+            erase(unit, command, cdb.parameter_list_length)
+            unit.medium.flush()
+        except OSError:
+            # The unit stays in this state until EXIT FAILURE MODE, or a sanitize operation that ends well.
+            unit.not_ready = _SANITIZE_FAILED
+            unit.may_exit_failure = cdb.ause
+            unit.regard()
+            raise CheckCondition(*_SANITIZE_FAILED) from None
+        if unit.not_ready == _SANITIZE_FAILED:
+            unit.not_ready = None
+            unit.regard()
+
+    return sanitize
+
+
+def _overwrite(unit: VirtualUnit, command: Command, length: int) -> None:
+    if not sbc_medium.OverwriteHeader.size < length <= sbc_medium.OverwriteHeader.size + unit.block_size:
+        raise invalid_field(7)
+    data = bytes(received(command, length))
+    header = sbc_medium.OverwriteHeader.decode(data)
+    pattern = data[sbc_medium.OverwriteHeader.size :]
+    if not header.overwrite_count:
+        raise invalid_parameter(0, 4)
+    if header.initialization_pattern_length != len(pattern):
+        raise invalid_parameter(2)
+    block = (pattern * (unit.block_size // len(pattern) + 1))[: unit.block_size]
+    if header.invert and not header.overwrite_count % 2:  # the last of an even number of passes is inverted
+        block = bytes(byte ^ 0xFF for byte in block)
+    fill(unit, 0, unit.blocks, block)
+
+
+def _erase(unit: VirtualUnit, command: Command, length: int) -> None:
+    if length:
+        raise invalid_field(7)
+    no_data(command)
+    unit.medium.zero(0, unit.blocks * unit.block_size)
+
+
+def exit_failure_mode(unit: VirtualUnit, command: Command) -> None:
+    """SANITIZE, exit failure mode (SBC-3 5.20.5)."""
+    cdb = fields(sbc_medium.Sanitize, command)
+    if cdb.parameter_list_length:
+        raise invalid_field(7)
+    no_data(command)
+    if unit.not_ready != _SANITIZE_FAILED:
+        return
+    if not unit.may_exit_failure:
+        raise invalid_field(1, 4)
+    unit.not_ready = None
+    unit.regard()
+
+
+def read_defect_data_10(unit: VirtualUnit, command: Command) -> None:
+    """READ DEFECT DATA(10) (SBC-3 5.17): the lists are empty."""
+    cdb = fields(sbc_medium.ReadDefectData10, command)
+    data = bytes((0, cdb.req_plist << 4 | cdb.req_glist << 3 | cdb.defect_list_format, 0, 0))
+    send(command, data, cdb.allocation_length)
+
+
+def read_defect_data_12(unit: VirtualUnit, command: Command) -> None:
+    """READ DEFECT DATA(12) (SBC-3 5.18): the lists are empty."""
+    cdb = fields(sbc_medium.ReadDefectData12, command)
+    data = bytes((0, cdb.req_plist << 4 | cdb.req_glist << 3 | cdb.defect_list_format)) + bytes(6)
+    send(command, data, cdb.allocation_length)
+
+
+_SANITIZE: dict[int, Handler] = {
+    OVERWRITE: _sanitizing(_overwrite),
+    CRYPTOGRAPHIC_ERASE: _sanitizing(_erase),
+    EXIT_FAILURE_MODE: exit_failure_mode,
+}
+
+MEDIUM_TABLE: dict[int, Handler] = {
+    Opcode.FORMAT_UNIT: format_unit,
+    Opcode.SANITIZE: ServiceActions(_SANITIZE),
+    Opcode.READ_DEFECT_DATA_10: read_defect_data_10,
+    Opcode.READ_DEFECT_DATA_12: read_defect_data_12,
+}
+
+THIN_SANITIZE = ServiceActions({**_SANITIZE, BLOCK_ERASE: _sanitizing(_erase)})
+"""SANITIZE of a thin disk, which can be erased block by block."""
