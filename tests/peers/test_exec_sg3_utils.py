@@ -1,7 +1,6 @@
 """Debian's sg3_utils, sdparm and lsscsi, unmodified, on nodes that only the preload library knows.
 
-Not here, because nothing serves their command yet: sg_logs with a page, sg_persist, sg_ses, sg_xcopy. They
-have to say "invalid opcode" with exit status 9, and do so below.
+What sg3_utils make of the commands of a disk is in `test_exec_disk_commands`. Nothing serves sg_ses yet.
 """
 
 from __future__ import annotations

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
 from midlayer.mid.command import Command, Result
@@ -196,5 +202,7 @@ class Reservations(RuleBasedStateMachine):
             assert pr.ReadReservation.decode(reservation).type == self.type
 
 
-Reservations.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-TestReservations = Reservations.TestCase
+def test_nexuses_do_what_they_like() -> None:
+    run_state_machine_as_test(
+        Reservations, settings=settings(max_examples=60, stateful_step_count=30, deadline=None)
+    )

@@ -71,7 +71,7 @@ class PortGroup:
     ports: tuple[int, ...]
     preferred: bool = False
     status: int = 0
-    supported: int = 0xCF
+    supported: int = 0x4F
 
     def encode(self) -> bytes:
         """Return the descriptor."""

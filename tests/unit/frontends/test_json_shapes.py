@@ -25,7 +25,10 @@ def daemon(up: Up) -> Iterator[Up]:
     """A daemon with something in every list."""
     up.run("plug", "virtual:disk?size=1M")
     up.run("unplug", "0:0:0:3")
-    return up
+    up.run("persist", DEVICE, "--out", "register", "--new-key", "0xabc")
+    up.run("persist", DEVICE, "--out", "reserve", "--key", "0xabc", "--type", "1")
+    yield up
+    up.run("persist", DEVICE, "--out", "clear", "--key", "0xabc")
 
 
 def shape(value: Any) -> Any:
@@ -50,6 +53,11 @@ COMMANDS: dict[str, list[str]] = {
     "midlayer readcap --json": ["readcap", DEVICE],
     "midlayer modes --page 1c --json": ["modes", "--page", "1c", DEVICE],
     "midlayer opcodes --json": ["opcodes", DEVICE],
+    "midlayer logs --page 0d --json": ["logs", "--page", "0d", DEVICE],
+    "midlayer persist --in keys --json": ["persist", "--in", "keys", DEVICE],
+    "midlayer persist --in reservation --json": ["persist", "--in", "reservation", DEVICE],
+    "midlayer persist --in caps --json": ["persist", "--in", "caps", DEVICE],
+    "midlayer persist --in status --json": ["persist", DEVICE],
     "midlayer map --json": ["map"],
     "midlayer logging get --json": ["logging", "get"],
     "midlayer turs --json": ["turs", DEVICE],

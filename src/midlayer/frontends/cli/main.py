@@ -38,6 +38,8 @@ _EXAMPLES = {
     "test": "midlayer rules test /dev/sda --action=change --rules ./rules.d",
     "info": "midlayer info -a /dev/sg0",
     "dd": "midlayer dd if=/dev/sg1 of=disk.img bs=512 thr=8 time=1",
+    "logs": "midlayer logs --page 0d sg3",
+    "persist": "midlayer persist sg3 --out register --new-key 0xabc",
     "raw": "midlayer raw 2:0:1:0 12 00 00 00 24 00 -r 36",
 }
 
@@ -102,6 +104,7 @@ def parser() -> argparse.ArgumentParser:
     _add_commands(verbs)
     _add_discover(verbs)
     _add_rules(verbs)
+    _add_persist(verbs)
     return root
 
 
@@ -288,6 +291,8 @@ def _add_commands(verbs: Verbs[_Parser]) -> None:
     capture.add_argument(
         "--mask-serials", action="store_true", help="put other characters in the place of serial numbers"
     )
+    logs = _command(verbs, "logs", "read log pages (LOG SENSE)", module="logs")
+    logs.add_argument("--page", type=_hex_byte, metavar="HH", help="page code in hexadecimal (all)")
     sense = _verb(verbs, "sense", "decode", "sense", "say what sense data means", daemon=False)
     sense.add_argument("bytes", nargs="*", metavar="HH", help="sense data in hexadecimal")
     sense.add_argument(
@@ -368,6 +373,33 @@ def _add_dd(verbs: Verbs[_Parser]) -> None:
         "sync= time= verify sparse resume=LOG, as sg_dd and sgp_dd; see docs/dd.md",
     )  # fmt: skip
     copy.add_argument("--verify", action="store_true", help="compare what was written; as verify=1")
+
+
+def _add_persist(verbs: Verbs[_Parser]) -> None:
+    persist = _command(verbs, "persist", "read or change persistent reservations", module="persist")
+    persist.add_argument(
+        "--in",
+        dest="show",
+        choices=("keys", "reservation", "caps", "status"),
+        default="status",
+        help="what to read (status)",
+    )
+    actions = ("register", "register-ignore", "reserve", "release", "clear", "preempt", "preempt-abort")
+    persist.add_argument("--out", dest="change", choices=actions, help="what to do, instead of reading")
+    persist.add_argument("--key", type=_key, default=0, metavar="KEY", help="the key that is registered (0)")
+    persist.add_argument("--new-key", type=_key, default=0, metavar="KEY", help="the key to register (0)")
+    persist.add_argument("--type", type=_natural, metavar="N", help="type of the reservation: 1, 3, 5 to 8")
+    persist.add_argument("--aptpl", action="store_true", help="keep registrations over a loss of power")
+
+
+def _key(text: str) -> int:
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 1 << 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a key of 64 bits, such as 0xabc")
+    return value
 
 
 def _command(verbs: Verbs[_Parser], name: str, summary: str, *, module: str = "commands") -> _Parser:

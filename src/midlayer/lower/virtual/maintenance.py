@@ -21,7 +21,6 @@ from midlayer.standards.opcodes import Opcode
 from midlayer.standards.port_groups import AccessState, PortGroup
 
 _SETTABLE = frozenset(AccessState) - {AccessState.OFFLINE, AccessState.TRANSITIONING}
-_BY_COMMAND = 1
 _EXTENDED = 1
 _LONGEST_TEXT, _LONGEST_NUMBER = 256, 64
 _NUMBER, _TEXT, _SUPPORTED_TYPES = 0x00, 0x02, 0x7F
@@ -33,8 +32,8 @@ def report_target_port_groups(unit: VirtualUnit, command: Command) -> None:
     if cdb.parameter_data_format > _EXTENDED:
         raise invalid_field(1, 7)
     groups = [
-        PortGroup(number=number, state=state, ports=(number,), status=_BY_COMMAND)
-        for number, state in zip(unit.ports.numbers, unit.ports.states, strict=True)
+        PortGroup(number=number, state=state, ports=(number,), status=cause)
+        for number, state, cause in zip(unit.ports.numbers, unit.ports.states, unit.ports.causes, strict=True)
     ]
     data = port_groups.encode_port_groups(groups, extended=cdb.parameter_data_format == _EXTENDED)
     send(command, data, cdb.allocation_length)

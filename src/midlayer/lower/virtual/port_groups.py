@@ -14,6 +14,9 @@ _NOT_READY_ASCQ = {
 }
 
 
+NO_CAUSE, BY_COMMAND, BY_ITSELF = range(3)
+
+
 class PortGroups:
     """The states of the target port groups of a logical unit.
 
@@ -21,14 +24,16 @@ class PortGroups:
 
     Attributes:
         states: State of each group, in order; one active/optimized group where there is no ALUA.
+        causes: Why each is in its state: `NO_CAUSE`, `BY_COMMAND` or `BY_ITSELF` (SPC-4 table 304).
         alua: The unit says that it has target port groups.
     """
 
-    __slots__ = ("alua", "states")
+    __slots__ = ("alua", "causes", "states")
 
     def __init__(self, states: tuple[AccessState, ...] = ()) -> None:
         self.alua = bool(states)
         self.states = list(states) or [AccessState.ACTIVE_OPTIMIZED]
+        self.causes = [NO_CAUSE] * len(self.states)
 
     @property
     def numbers(self) -> range:

@@ -19,7 +19,7 @@ from midlayer.lower.virtual.attentions import (
     Attentions,
 )
 from midlayer.lower.virtual.medium import FileMedium, Medium, MemoryMedium
-from midlayer.lower.virtual.port_groups import PortGroups
+from midlayer.lower.virtual.port_groups import BY_COMMAND, BY_ITSELF, PortGroups
 from midlayer.lower.virtual.reservations import Port, Reservations, port_of
 from midlayer.lower.virtual.spec import UnitSpec
 from midlayer.lower.virtual.thin import Pool, ThinFileMedium, ThinMemoryMedium
@@ -239,11 +239,18 @@ class VirtualUnit:
         self.attend(CAPACITY_CHANGED)
 
     def set_access_state(self, group: int, state: AccessState, *, spare: Nexus | None = None) -> None:
-        """Change the asymmetric access state of a target port group; KeyError if there is no such group."""
+        """Change the asymmetric access state of a target port group.
+
+        Args:
+            group: Its number, from 1; KeyError if there is no such group.
+            state: What it is to be.
+            spare: The nexus that has asked for it by a command; None if the unit does it by itself.
+        """
         if group not in self.ports.numbers:
             raise KeyError(group)
         if self.ports.states[group - 1] is not state:
             self.ports.states[group - 1] = state
+            self.ports.causes[group - 1] = BY_ITSELF if spare is None else BY_COMMAND
             self.attend(ASYMMETRIC_ACCESS_STATE_CHANGED, spare=spare)
 
     def take_settings(self, settings: Settings) -> None:

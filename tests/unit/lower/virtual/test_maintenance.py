@@ -29,7 +29,7 @@ def setting(*groups: tuple[int, int]) -> tuple[bytes, bytes]:
 
 def test_report(unit: MakeUnit, initiators: Initiators) -> None:
     alice, _, _ = initiators(unit(alua=TWO_PATHS))
-    groups = "00cf000100010001" + "00000001" + "02cf000200010001" + "00000002"
+    groups = "004f000100000001" + "00000001" + "024f000200000001" + "00000002"
     assert states(alice).hex() == "00000018" + groups
     assert states(alice, parameter_data_format=1).hex() == "0000001c" + "10000000" + groups
     assert alice.code("a34a" + "00" * 10) == "5/24/00"
@@ -47,6 +47,10 @@ def test_a_path_in_standby(unit: MakeUnit, initiators: Initiators) -> None:
     assert standby.code(READ, data_in=512) == "ok"
     assert [alice.code(TUR), bob.code(TUR)] == ["6/2a/06", "6/2a/06"]
     assert alice.code(READ, data_in=512) == "2/04/0c"
+    assert (states(bob)[9], states(bob)[21]) == (1, 1)  # set by a command
+    bob.device.hostdata.set_access_state(1, AccessState.ACTIVE_NON_OPTIMIZED)
+    assert [asker.code(TUR) for asker in (alice, bob, standby)] == ["6/2a/06"] * 3
+    assert states(bob)[9] == 2
 
 
 def test_set_refused(unit: MakeUnit, initiators: Initiators) -> None:
