@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from midlayer.mid.host import Host
     from midlayer.mid.logical_unit import LogicalUnit
     from midlayer.mid.subsystem import Subsystem
+    from midlayer.mid.nexus import Nexus
     from midlayer.mid.target import Target
 
 DEVICE_BUSY = 0x1056
@@ -267,6 +268,12 @@ class HostTemplate(RecoveryCallbacks):
 
     def user_state(self, device: LogicalUnit, state: str) -> None:
         """Carry ``running`` or ``offline`` to where the device is kept, before our own state changes.
+
+        Status: OPTIONAL. Context: any thread. May block: yes. Locks held: none.
+        """
+
+    def nexus_lost(self, device: LogicalUnit, nexus: Nexus) -> None:
+        """Forget what an I_T nexus has reserved or prevented; a target calls this when a session ends.
 
         Status: OPTIONAL. Context: any thread. May block: yes. Locks held: none.
         """

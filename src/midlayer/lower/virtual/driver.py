@@ -175,12 +175,6 @@ class VirtualDriver(HostTemplate):
                     return unit
         return None
 
-    def nexus_lost(self, device: LogicalUnit, nexus: Nexus) -> None:
-        """Tell a device that an I_T nexus is no more, as a target does when a session ends."""
-        unit: VirtualUnit | None = device.hostdata
-        if unit is not None:
-            unit.nexus_lost(nexus)
-
     def reset_device(self, device: LogicalUnit, *, spare: Nexus | None = None) -> None:
         """Do a LOGICAL UNIT RESET; `spare` has asked for it and is not told."""
         unit: VirtualUnit | None = device.hostdata
@@ -224,6 +218,11 @@ class VirtualDriver(HostTemplate):
                 _fail_by_medium(unit, command, error)
         done(command)
         return 0
+
+    def nexus_lost(self, device: LogicalUnit, nexus: Nexus) -> None:
+        unit: VirtualUnit | None = device.hostdata
+        if unit is not None:
+            unit.nexus_lost(nexus)
 
     def info(self, host: Host) -> str:
         bus: Bus | None = host.hostdata

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from midlayer.mid.command import HostByte, Result
+from midlayer.mid.command import Command, HostByte, Result
+from midlayer.mid.dispatch import run
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.standards.sense import FieldPointer
 from midlayer.upper.sg import execute
@@ -310,6 +312,48 @@ def test_a_cd(unit: MakeUnit) -> None:
     assert execute(device, cdb(READS[12], 3, 1), data_in=2048).ok
     for opcode in (*WRITES.values(), 0x88, 0x08):
         assert code(execute(device, cdb(opcode, 0, 1), data_out=bytes(2048))) == "5/20/00"
+
+
+def lend(device: LogicalUnit, lba: int, blocks: int, room: int) -> Command:
+    """Read with a buffer that the submitter does not insist on."""
+    command = Command(device, cdb(READS[10], lba, blocks), None, memoryview(bytearray(room)))
+    command.borrows = True
+    run(command)
+    return command
+
+
+def test_a_read_that_borrows_gets_the_mediums_own_memory(unit: MakeUnit) -> None:
+    device = unit()
+    execute(device, cdb(WRITES[10], 2, 2), data_out=pattern(1024))
+    command = lend(device, 2, 2, 1024)
+    assert command.data_in is not None
+    assert (command.data_in.readonly, bytes(command.data_in), command.residual) == (True, pattern(1024), 0)
+    execute(device, cdb(WRITES[10], 2, 1), data_out=b"n" * 512)
+    assert bytes(command.data_in[:512]) == b"n" * 512, "no copy was made"
+    assert len(lend(device, 2, 2, 700).data_in or b"") == 700
+    assert lend(device, 2, 0, 0).residual == 0
+    longer = lend(device, 2, 1, 600)
+    assert (longer.residual, len(longer.data_in or b"")) == (88, 600)
+    assert lend(device, 128, 1, 512).status == 2
+
+
+def test_a_file_lends_nothing(unit: MakeUnit, tmp_path: Path) -> None:
+    device = unit(file=tmp_path / "disk")
+    execute(device, cdb(WRITES[10], 2, 2), data_out=pattern(1024))
+    command = lend(device, 2, 2, 1024)
+    assert command.data_in is not None
+    assert (command.data_in.readonly, bytes(command.data_in)) == (False, pattern(1024))
+
+
+def test_memory_that_grew_lends_what_is_in_one_piece(unit: MakeUnit) -> None:
+    device = unit()
+    execute(device, cdb(READS[10], 0, 1), data_in=512)
+    device.hostdata.resize(131072)
+    execute(device, bytes(6))  # the unit attention
+    execute(device, cdb(WRITES[10], 127, 2), data_out=pattern(1024))
+    command = lend(device, 127, 2, 1024)
+    assert command.data_in is not None
+    assert (command.data_in.readonly, bytes(command.data_in)) == (False, pattern(1024))
 
 
 def test_lun_bits_of_old_devices(unit: MakeUnit) -> None:
