@@ -29,11 +29,14 @@ def disk(**keys: object) -> tuple[VirtualDriver, LogicalUnit]:
 
 
 STEP = st.tuples(
-    st.sampled_from(["read", "write", "unmap", "same", "zero"]),
+    st.sampled_from(["read", "write", "unmap", "same", "zero", "or", "compare", "atomic", "grow"]),
     st.integers(0, BLOCKS + 2),
     st.integers(0, BLOCKS),
     st.integers(0, 255),
 )
+
+
+_BY_OPCODE = {"or": 0x8B, "compare": 0x89, "atomic": 0x9C}
 
 
 def step(
@@ -58,6 +61,18 @@ def step(
         body = sbc.encode_unmap_list(ranges)
         data = bytes(len(data))
         result = execute(device, sbc.Unmap(parameter_list_length=len(body)).encode(), data_out=body)
+    elif what in _BY_OPCODE:
+        opcode = _BY_OPCODE[what]
+        cdb = bytes((opcode, 0)) + lba.to_bytes(8, "big") + blocks.to_bytes(4, "big") + bytes(2)
+        sent = bytes(model[part]).ljust(len(data), b"\0") + data if what == "compare" else data
+        result = execute(device, cdb, data_out=sent)
+        if what == "or":
+            data = bytes(old | new for old, new in zip(model[part], data, strict=False))
+    elif what == "grow":
+        device.hostdata.resize((BLOCKS + blocks) * size)
+        device.hostdata.resize(BLOCKS * size)
+        execute(device, bytes(6))  # the unit attention
+        result, fits, data, part = execute(device, bytes(6)), True, b"", slice(0, 0)
     else:
         fits = fits and lba < BLOCKS
         part = part if blocks else slice(lba * size, BLOCKS * size)  # 0 blocks: to the end
