@@ -32,7 +32,9 @@ from midlayer.mid.subsystem import Subsystem
 from midlayer.rules import PlainView, RuleSet
 from midlayer.rules import parse as parse_rules
 from midlayer.standards import mode, vpd
+from midlayer.standards.log_pages import LogPage, describe
 from midlayer.standards.opcodes import describe_cdb
+from midlayer.standards.reservations import decode_full_status
 from midlayer.standards.sense import Sense, fixed_sense
 from midlayer.standards.spc import StandardInquiry, decode_lun_list
 from midlayer.twin import parse_twin
@@ -266,6 +268,16 @@ TARGETS: dict[str, Target] = {
         ],
     ),
     "luns": Target(decode_lun_list, (LayoutError,), [bytes.fromhex("0000000800000000" + "0001000000000000")]),
+    "log-page": Target(
+        lambda data: describe(LogPage.decode(data)),
+        (LayoutError,),
+        [bytes.fromhex("0d000006" + "00000302001e")],
+    ),
+    "full-status": Target(
+        decode_full_status,
+        (LayoutError,),
+        [bytes.fromhex("0000000100000030") + bytes(23) + b"\x18" + bytes(24)],
+    ),
     "command": Target(
         _command,
         (UsageError,),

@@ -12,13 +12,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midlayer.layout import Layout, LayoutError, inquiry_text
-from midlayer.standards import mode, opcodes, sam, sbc, sense, spc, vpd
+from midlayer.standards import (
+    diagnostic,
+    extended_copy,
+    log_pages,
+    maintenance,
+    mode,
+    opcodes,
+    port_groups,
+    reservations,
+    sam,
+    sbc,
+    sbc_medium,
+    sense,
+    spc,
+    vpd,
+)
 from midlayer.standards.designators import Designator, decode_designators, persistent_name, wwid
 
 LAYOUTS = sorted(
     {
         kind
-        for module in (spc, sbc, vpd, mode, sense)
+        for module in (
+            *(spc, sbc, sbc_medium, vpd, mode, sense),
+            *(diagnostic, extended_copy, maintenance, port_groups, reservations),
+        )
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, Layout) and kind.size
     },
@@ -80,6 +98,13 @@ READERS: list[Callable[[bytes], object]] = [
     sbc.decode_unmap_list,
     lambda data: mode.decode_mode_sense(data, ten=False),
     lambda data: mode.decode_mode_sense(data, ten=True),
+    log_pages.LogPage.decode,
+    lambda data: log_pages.describe(log_pages.LogPage.decode(data)),
+    lambda data: log_pages.LogPage.decode(data).listed,
+    reservations.decode_keys,
+    reservations.decode_full_status,
+    reservations.split_transport_ids,
+    port_groups.decode_port_group_settings,
     sam.lun_from_bytes,
     sam.LunAddress.decode,
 ]
@@ -102,6 +127,7 @@ NEVER: list[Callable[[bytes], object]] = [
     mode.split_pages,
     decode_designators,
     inquiry_text,
+    reservations.transport_id_name,
     wwid,
     lambda data: persistent_name(data, data, "VENDOR", "MODEL"),
 ]

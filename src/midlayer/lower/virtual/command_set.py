@@ -67,15 +67,11 @@ _ROWS: tuple[tuple[str, Access, bool], ...] = (
     ("3c 1f ff ff ff ff ff ff ff 00", READS, False),  # READ BUFFER(10)
     ("41 f8 ff ff ff ff 00 ff ff 00", WRITES, True),  # WRITE SAME(10)
     ("42 01 00 00 00 00 00 ff ff 00", WRITES, True),  # UNMAP
-    ("43 02 0f 00 00 00 ff ff ff c0", READS, True),  # READ TOC/PMA/ATIP
-    ("46 03 ff ff 00 00 00 ff ff 00", ALWAYS, False),  # GET CONFIGURATION
     ("48 81 00 00 00 00 00 ff ff 00", WRITES, False),  # SANITIZE, overwrite
     ("48 82 00 00 00 00 00 ff ff 00", WRITES, False),  # SANITIZE, block erase
     ("48 83 00 00 00 00 00 ff ff 00", WRITES, False),  # SANITIZE, cryptographic erase
     ("48 9f 00 00 00 00 00 ff ff 00", WRITES, False),  # SANITIZE, exit failure mode
-    ("4a 01 00 00 ff 00 00 ff ff 00", ALWAYS, False),  # GET EVENT STATUS NOTIFICATION
     ("4d 01 ff ff 00 ff ff ff ff 00", ALWAYS, False),  # LOG SENSE
-    ("51 07 00 00 00 00 00 ff ff 00", READS, True),  # READ DISC INFORMATION
     ("55 13 00 00 00 00 00 ff ff 00", WRITES, False),  # MODE SELECT(10)
     ("56 10 00 00 00 00 00 00 00 00", WRITES, False),  # RESERVE(10)
     ("57 10 00 00 00 00 00 00 00 00", ALWAYS, False),  # RELEASE(10)
