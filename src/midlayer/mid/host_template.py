@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from midlayer.mid.command import Command
     from midlayer.mid.host import Host
     from midlayer.mid.logical_unit import LogicalUnit
-    from midlayer.mid.subsystem import Subsystem
     from midlayer.mid.nexus import Nexus
+    from midlayer.mid.subsystem import Subsystem
     from midlayer.mid.target import Target
 
 DEVICE_BUSY = 0x1056
