@@ -10,6 +10,7 @@ from midlayer.mid.command import Command, HostByte, Phase
 from midlayer.mid.completion import finish, refuse, release_lost
 from midlayer.mid.dispatch import run_queues
 from midlayer.mid.logical_unit import LogicalUnit
+from midlayer.mid.nexus import LOCAL, Nexus
 from midlayer.mid.recovery import LADDER, SETTLE_S
 from midlayer.mid.recovery_callbacks import FAILED, SUCCESS
 from midlayer.mid.recovery_step import Action
@@ -63,13 +64,16 @@ def abort_command(command: Command) -> int:
     return SUCCESS
 
 
-def reset(what: LogicalUnit | Target | Host, level: str, *, escalate: bool = False) -> int:
+def reset(
+    what: LogicalUnit | Target | Host, level: str, *, escalate: bool = False, nexus: Nexus = LOCAL
+) -> int:
     """Reset a device, or what it hangs on, as the error handler would; new commands wait meanwhile.
 
     Args:
         what: A device, target or host.
         level: ``device``, ``target``, ``bus`` (the channel) or ``host``.
         escalate: True to go on to the next level, and the next, while one does not succeed.
+        nexus: Who asked for it.
 
     Returns:
         SUCCESS, FAILED or FAST_IO_FAIL, of the last handler that was asked; FAILED if the driver has none.
@@ -88,6 +92,7 @@ def reset(what: LogicalUnit | Target | Host, level: str, *, escalate: bool = Fal
     try:
         for rung in rungs:
             command = Command(device, bytes(6), passthrough=True)
+            command.nexus = nexus
             outcome = host.error_handler.ask(rung.handler, rung.action, rung.reach, command)
             if outcome == SUCCESS:
                 host.error_handler.note_reset(rung.reach, device)

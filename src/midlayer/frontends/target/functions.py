@@ -63,20 +63,16 @@ def _reset_unit(session: Session, request: FunctionRequest) -> FunctionResponse:
     device = exported.device() if exported is not None else None
     if device is None:
         return FunctionResponse.NO_SUCH_LUN
-    if not mid_functions.can_reset():
-        return FunctionResponse.NOT_SUPPORTED
     cleared = _clear_task_set(session, request)
-    return cleared if mid_functions.reset(device) else FunctionResponse.REJECTED
+    return cleared if mid_functions.reset(device, session.nexus) else FunctionResponse.REJECTED
 
 
 def _reset_target(session: Session, request: FunctionRequest) -> FunctionResponse:
     """Reset every logical unit that the initiator sees."""
-    if not mid_functions.can_reset():
-        return FunctionResponse.NOT_SUPPORTED
     for one in session.siblings():
         _abort_all(one, list(one.iscsi.tasks.values()))
     units = [exported.device() for exported in set(session.luns.values())]
-    done = [mid_functions.reset(device) for device in units if device is not None]
+    done = [mid_functions.reset(device, session.nexus) for device in units if device is not None]
     return _COMPLETE if all(done) else FunctionResponse.REJECTED
 
 

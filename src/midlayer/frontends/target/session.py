@@ -334,4 +334,12 @@ class Session:
                 self._flush()
             self.iscsi.lost()
         outcome.abandon(self.iscsi.tasks.values())
+        self._leave_units()
         self._socket.close()
+
+    def _leave_units(self) -> None:
+        """Tell the drivers of what the initiator saw that the I_T nexus is gone."""
+        for exported in set(self.luns.values()) if self.nexus is not LOCAL else ():
+            device = exported.device()
+            if device is not None:
+                device.host.template.nexus_lost(device, self.nexus)

@@ -36,6 +36,7 @@ from midlayer.mid.host_template import HostTemplate
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.nexus import LOCAL, Nexus
 from midlayer.mid.queue_depth import change_queue_depth
+from midlayer.mid.recovery_callbacks import SUCCESS
 from midlayer.mid.subsystem import Subsystem
 from midlayer.mid.target import Target
 from midlayer.standards.opcodes import Opcode
@@ -93,6 +94,7 @@ class VirtualDriver(HostTemplate):
     can_queue = 1024
     cmd_per_lun = 64
     max_sectors = 65536
+    skip_settle_delay = True  # nothing here has to come to rest
 
     def __init__(self, subsystem: Subsystem) -> None:
         self._subsystem = subsystem
@@ -223,6 +225,29 @@ class VirtualDriver(HostTemplate):
         unit: VirtualUnit | None = device.hostdata
         if unit is not None:
             unit.nexus_lost(nexus)
+
+    def eh_abort_handler(self, command: Command) -> int:
+        """Nothing is on its way in here: commands end in the caller's thread."""
+        return SUCCESS
+
+    def eh_device_reset_handler(self, command: Command) -> int:
+        self.reset_device(command.device, spare=None if command.nexus is LOCAL else command.nexus)
+        return SUCCESS
+
+    def eh_target_reset_handler(self, command: Command) -> int:
+        _, channel, target, _ = command.device.address
+        self.reset_target(command.device.host, channel, target)
+        return SUCCESS
+
+    def eh_bus_reset_handler(self, command: Command) -> int:
+        self.reset_bus(command.device.host, command.device.address.channel)
+        return SUCCESS
+
+    def eh_host_reset_handler(self, command: Command) -> int:
+        host = command.device.host
+        for channel in range(host.max_channel + 1):
+            self.reset_bus(host, channel)
+        return SUCCESS
 
     def info(self, host: Host) -> str:
         bus: Bus | None = host.hostdata

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from iscsi_array import IQN, Array
 
 from midlayer.errors import NodeError
 from midlayer.iscsi.codes import AsyncEvent
@@ -22,8 +23,6 @@ from midlayer.mid.task_management import abort_command, reset
 from midlayer.standards.sbc import Read10, Write10
 from midlayer.testing import LOWER_DRIVER_CHECKS, Answer, check_lower_driver
 from midlayer.upper.sg import execute
-
-from .conftest import IQN, Array
 
 LogIn = Callable[..., Host]
 TUR = bytes(6)
@@ -215,7 +214,7 @@ def test_abort_task(log_in: LogIn, array: Array) -> None:
 
 @pytest.mark.parametrize("level", ["device", "target", "host"])
 def test_resets(log_in: LogIn, level: str) -> None:
-    device = log_in().devices()[0]
+    device = log_in(export={"lun": [{"lun": 0, "device": "0:0:0:0"}]}).devices()[0]
     assert reset(device, level) == 0x2002
     assert any(execute(device, TUR).ok for _ in range(3))  # a unit attention may come first
 
