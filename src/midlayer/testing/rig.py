@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from midlayer.mid.host import Host
     from midlayer.mid.logical_unit import LogicalUnit
 
-_GRACE_S = 5.0
+GRACE_S = 5.0
+"""How long the threads of a driver may take to end after its host is gone."""
+
 BringUp = Callable[[Subsystem], "Host"]
 
 
@@ -127,6 +129,6 @@ def rigged(bring_up: BringUp, *, may_write: bool) -> Iterator[Rig]:
         rig.close()
     started = set(threading.enumerate()) - threads
     for thread in started:
-        thread.join(_GRACE_S)  # the other end of a cable may need a moment
+        thread.join(GRACE_S)  # the other end of a cable may need a moment
     left = [thread.name for thread in started if thread.is_alive()]
     assert not left, f"threads left running after the host was removed: {left}"

@@ -13,7 +13,7 @@ from midlayer.mid.host import Host
 from midlayer.mid.host_template import HostTemplate
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.subsystem import Subsystem
-from midlayer.testing import LOWER_DRIVER_CHECKS, check_lower_driver
+from midlayer.testing import LOWER_DRIVER_CHECKS, check_lower_driver, rig
 
 UNITS = (
     UnitSpec(size=1 << 16, count=2),
@@ -144,7 +144,8 @@ BREACHES: dict[str, tuple[type[Broken], str, str]] = {
 
 
 @pytest.mark.parametrize("case", BREACHES)
-def test_breach(case: str) -> None:
+def test_breach(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rig, "GRACE_S", 0.1)
     driver, check, says = BREACHES[case]
     LeavesAThread.stop.clear()
     try:

@@ -217,10 +217,13 @@ class Session:
             cable.cut(why)
         timer = self._clock.call_later(timeout_s, expire)
         with self._changed:
-            while self.logins == before and not (over.is_set() or self._closing.is_set()):
+            while not (back := self._is_back(before)) and not (over.is_set() or self._closing.is_set()):
                 self._changed.wait()
         timer.cancel()
-        return self.logins != before
+        return back
+
+    def _is_back(self, before: int) -> bool:
+        return self.logins != before and self._state is SessionState.LOGGED_IN
 
     def close(self) -> None:
         """Log out and end; returns when the thread has ended."""
@@ -247,20 +250,16 @@ class Session:
     # The thread
 
     def _run(self) -> None:
-        while not self._closing.is_set():
-            cable = self._cable
-            if cable is None:
-                if not self._log_in_again(_FIRST_PAUSE_S):
-                    return
-                continue
+        if self._cable is None and not self._log_in_again(_FIRST_PAUSE_S):
+            return
+        while (cable := self._cable) is not None:
             why = self._receive(cable)
-            if self._closing.is_set():
-                self._end(cable)
-                return
-            _log.warning("%s: session lost: %s", self.spec.target, why)
-            self._become(SessionState.LOST)  # first: what is retried now has to wait
+            lost = not self._closing.is_set()
+            if lost:
+                _log.warning("%s: session lost: %s", self.spec.target, why)
+                self._become(SessionState.LOST)  # first: what is retried now has to wait
             self._end(cable)
-            if not self._log_in_again():
+            if not lost or not self._log_in_again():
                 return
 
     def _receive(self, cable: Cable) -> str:
@@ -351,6 +350,9 @@ class Session:
         with self._lock:
             self._cable = cable
             self.logins += 1
+            closing = self._closing.is_set()
+        if closing:
+            cable.cut("closed")  # `close` may have come too early to see it
         self._heard_s = self._clock.monotonic()
         self._pinged = False
         self._become(SessionState.LOGGED_IN)

@@ -142,7 +142,7 @@ def test_a_swap_is_found_on_a_unit_attention_in_sense_data(asc: int, ascq: int, 
     assert result.sense is not None
     assert result.sense.key == 6, "the caller gets it all the same"
     kinds = [event.kind for event in scsimon.events(count).events]
-    assert kinds == ([Kind.REPLACED] if asked else [])
+    assert kinds == ([Kind.REPLACED, Kind.CHANGE] if asked else [Kind.CHANGE])  # the kernel's `SDEV_UA`
     subsystem.remove_host(host)
     host.put()
     scsimon.close()
