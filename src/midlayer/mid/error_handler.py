@@ -81,8 +81,9 @@ class ErrorHandler:
         Returns:
             False if it is to end as it is.
         """
+        template = self.host.template
         no_sense = command.status == Status.CHECK_CONDITION and not command.host_byte
-        if not (no_sense or recovers(self.host.template)) or not self._take(command):
+        if template.recovers_itself or not (no_sense or recovers(template)) or not self._take(command):
             if not (command.host_byte or command.status):
                 command.host_byte = HostByte.DID_ERROR
             return False

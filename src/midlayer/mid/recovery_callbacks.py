@@ -57,6 +57,10 @@ class RecoveryCallbacks:
     """OPTIONAL. What is held while recovery runs: ``host`` as in the kernel, or only the ``target`` or the
     ``device``, until a step of the ladder reaches further."""
 
+    recovers_itself: bool = False
+    """OPTIONAL. True if somebody else has done what recovery can do by the time the driver gives a command
+    back, as the kernel has for its own devices. The handlers are then for resets that a person wants."""
+
     skip_settle_delay: bool = False
     """OPTIONAL. True if nothing needs ten seconds of rest after a bus or host reset."""
 
@@ -144,5 +148,5 @@ def provides(template: RecoveryCallbacks, name: str) -> bool:
 
 
 def recovers(template: RecoveryCallbacks) -> bool:
-    """Return whether a driver has any of the `HANDLERS`."""
-    return any(provides(template, name) for name in HANDLERS)
+    """Return whether the error handler is to act for a driver: it has any of the `HANDLERS`."""
+    return not template.recovers_itself and any(provides(template, name) for name in HANDLERS)

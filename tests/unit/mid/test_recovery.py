@@ -411,3 +411,19 @@ def test_removal_of_a_device_in_recovery(rig: Rig) -> None:
     rig.clock.advance(10)
     assert (rig.ended, command.phase) == ([command], Phase.FINISHED)
     assert rig.sent() == [READ[0]]
+
+
+@pytest.mark.parametrize(
+    "answer", [NO_AUTOSENSE, Answer(host_byte=HostByte.DID_TIME_OUT), Answer(status=0x3F)]
+)
+def test_a_driver_that_recovers_itself_is_left_alone(rig: Rig, answer: Answer) -> None:
+    for name in ("abort", "device_reset", "host_reset"):
+        rig.driver.handle(name)
+    rig.driver.recovers_itself = True
+    (device,) = rig.start()
+    rig.driver.units[0, 0, 0].on(READ[0], answer)
+    command = rig.send(device)
+    assert rig.ended == [command]
+    assert rig.sent() == [READ[0]]
+    assert (rig.driver.calls, device.online) == ([], True)
+    assert rig.idle()

@@ -95,6 +95,7 @@ class LinuxDriver(HostTemplate):
     cmd_per_lun = MAX_QUEUE_DEPTH
     max_cmd_len = MAX_CDB_BYTES
     skip_settle_delay = True  # the kernel has waited already
+    recovers_itself = True
     names_its_devices = True
     scans_itself = True
     closes_when_idle = True
