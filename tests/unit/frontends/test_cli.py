@@ -243,5 +243,5 @@ def test_a_command_imports_only_what_it_needs(up: Up, arguments: list[str]) -> N
 
 def test_nothing_asked() -> None:
     done = run()
-    assert (done.returncode, "verbs:" in done.stdout) == (1, True)
+    assert (done.returncode, "\nAsk a device:\n" in done.stdout) == (1, True)
     assert run("--version").stdout == "midlayer 0.1.0\n"

@@ -1,4 +1,4 @@
-"""What the verb ``target`` takes; apart from what it does, because every verb builds the whole parser."""
+"""What the verb ``target`` takes: its actions."""
 
 from __future__ import annotations
 

@@ -1,0 +1,25 @@
+"""One whole command line for each verb that wants explaining."""
+
+EXAMPLES = {
+    "up": "midlayer up --config examples/default.toml --show",
+    "exec": "midlayer exec --config examples/default.toml -- lsscsi -g",
+    "events": "midlayer events --follow --since 120",
+    "guard": "midlayer guard sg3 --rollback 'umount /mnt' -- mount /dev/sdb1 /mnt",
+    "trigger": "midlayer trigger --subsystem-match=scsi_generic --attr-match=vendor=ACME --verbose",
+    "plug": "midlayer plug 'virtual:disk?size=1G&serial=HELLO'",
+    "rescan": "midlayer rescan --plan --remove",
+    "target": "midlayer target add iqn.2026-11.com.example:disk 0:0:0:0",
+    "discover": "midlayer discover 192.0.2.1",
+    "vpd": "midlayer vpd --page 83 sg3",
+    "capture": "midlayer capture /dev/sg3 --mask-serials -o array.json",
+    "fault": "midlayer fault add device=0:0:0:0 opcode=READ lba=4096+8 sense=3/11/00 once=true",
+    "scenario": "midlayer scenario run examples/scenario.toml",
+    "rules": "midlayer rules test /dev/sda --action=change --rules ./rules.d",
+    "check": "midlayer rules check ./rules.d",
+    "test": "midlayer rules test /dev/sda --action=change --rules ./rules.d",
+    "info": "midlayer info -a /dev/sg0",
+    "dd": "midlayer dd if=/dev/sg1 of=disk.img bs=512 thr=8 time=1",
+    "logs": "midlayer logs --page 0d sg3",
+    "persist": "midlayer persist sg3 --out register --new-key 0xabc",
+    "raw": "midlayer raw 2:0:1:0 12 00 00 00 24 00 -r 36",
+}

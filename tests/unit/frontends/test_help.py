@@ -1,0 +1,35 @@
+"""The help of the command: every verb has its place in it, and one alone."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+
+from midlayer.frontends.cli.main import parser
+from midlayer.frontends.cli.options import SUBJECTS, add_all
+from midlayer.frontends.cli.options.declaring import Parser, Verbs
+from midlayer.frontends.cli.options.examples import EXAMPLES
+
+
+def declared() -> list[str]:
+    verbs = Verbs(Parser(prog="midlayer").add_subparsers(parser_class=Parser))
+    add_all(verbs)
+    return sorted(verbs.summaries)
+
+
+def test_each_verb_has_its_place_in_one_subject() -> None:
+    assert sorted(name for names in SUBJECTS.values() for name in names) == declared()
+
+
+def test_the_help_has_the_subjects_in_order() -> None:
+    text = parser().format_help()
+    places = [text.index(f"\n{title}:\n") for title in SUBJECTS]
+    assert places == sorted(places)
+    assert "\n  inq          ask a device who it is (INQUIRY)\n" in text
+
+
+def test_each_example_is_a_command_line_that_is_understood() -> None:
+    for line in EXAMPLES.values():
+        options = parser().parse_args(shlex.split(line)[1:])
+        assert isinstance(options, argparse.Namespace)
+        assert len(options.verb) == 2
