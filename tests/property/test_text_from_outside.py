@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from midlayer.device_url import parse_device_url
 from midlayer.errors import ConfigError, DeviceUrlError
-from midlayer.frontends.config import find_line, load, parse
+from midlayer.frontends.config import load, parse
+from midlayer.frontends.toml_text import find_line
 
 Error = TypeVar("Error", bound=Exception)
 KEYS = ["daemon", "log", "host", "unit", "host.unit", "driver", "size", "listen", "keep_events", "lun", "x"]

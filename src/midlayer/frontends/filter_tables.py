@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from midlayer.errors import ConfigError
-from midlayer.frontends.fault_tables import FaultMistake
+from midlayer.frontends.toml_text import KeyPath, TableMistake
 from midlayer.lower.filters import (
     Delay,
     DelayFilter,
@@ -59,33 +59,33 @@ class FilterSpec:
     recording: Recording | None = None
 
 
-def read_filters(given: object, place: tuple[str | int, ...], base: Path) -> tuple[FilterSpec, ...]:
+def read_filters(given: object, place: KeyPath, base: Path) -> tuple[FilterSpec, ...]:
     """Read the array of filter tables; `base` is where relative paths start.
 
     Raises:
-        FaultMistake: For the first mistake.
+        TableMistake: For the first mistake.
     """
     if not isinstance(given, list):
-        raise FaultMistake(place, "write [[filter]], once for each filter")
+        raise TableMistake(place, "write [[filter]], once for each filter")
     return tuple(_filter(table, (*place, index), base) for index, table in enumerate(given))
 
 
-def read_recording(path: Path, place: tuple[str | int, ...]) -> Recording:
+def read_recording(path: Path, place: KeyPath) -> Recording:
     """Read a recording that a configuration names.
 
     Raises:
-        FaultMistake: If it can not be read, or not be replayed.
+        TableMistake: If it can not be read, or not be replayed.
     """
     try:
         with path.open(encoding="utf-8") as lines:
             recording = Recording.parse(lines, file=str(path))
         Player(recording)
     except OSError as error:
-        raise FaultMistake(place, f"{path}: {error.strerror or error}") from None
+        raise TableMistake(place, f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise FaultMistake(place, f"{path}: not UTF-8") from None
+        raise TableMistake(place, f"{path}: not UTF-8") from None
     except RecordingError as error:
-        raise FaultMistake(place, str(error)) from None
+        raise TableMistake(place, str(error)) from None
     return recording
 
 
@@ -120,19 +120,19 @@ def _make(spec: FilterSpec, stack: ExitStack) -> Filter:
     return RecordFilter(file, spec.scope, hashed=spec.hashed)
 
 
-def _filter(table: object, place: tuple[str | int, ...], base: Path) -> FilterSpec:
+def _filter(table: object, place: KeyPath, base: Path) -> FilterSpec:
     if not isinstance(table, dict):
-        raise FaultMistake(place, "write [[filter]], once for each filter")
+        raise TableMistake(place, "write [[filter]], once for each filter")
     kind = table.get("kind")
     if not isinstance(kind, str) or kind not in _KEYS:
         said = "is missing" if kind is None else f"{kind!r} is not known"
-        raise FaultMistake((*place, "kind"), f"{said}; write one of {', '.join(_KEYS)}")
+        raise TableMistake((*place, "kind"), f"{said}; write one of {', '.join(_KEYS)}")
     known = ("kind", "device", *_KEYS[kind])
     for key in table:
         if key not in known:
-            raise FaultMistake((*place, key), no_such_key(key, known))
+            raise TableMistake((*place, key), no_such_key(key, known))
     if _KEYS[kind][0] not in table:
-        raise FaultMistake((*place, _KEYS[kind][0]), f"is missing; a {kind} filter needs it")
+        raise TableMistake((*place, _KEYS[kind][0]), f"is missing; a {kind} filter needs it")
     try:
         file = base / values.text("file", table["file"]) if "file" in table else None
         return FilterSpec(
@@ -145,4 +145,4 @@ def _filter(table: object, place: tuple[str | int, ...], base: Path) -> FilterSp
             recording=read_recording(file, (*place, "file")) if kind == "replay" and file else None,
         )
     except RuleError as error:
-        raise FaultMistake((*place, error.key), error.message) from None
+        raise TableMistake((*place, error.key), error.message) from None

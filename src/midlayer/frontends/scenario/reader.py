@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from midlayer.errors import ConfigError
-from midlayer.frontends.config import KeyPath, find_line, syntax_error
-from midlayer.frontends.fault_tables import FaultMistake, read_faults
+from midlayer.frontends.fault_tables import read_faults
+from midlayer.frontends.toml_text import KeyPath, TableMistake, parse_toml, read_text
 from midlayer.lower.filters import FaultRule, RuleError, values
 from midlayer.spelling import no_such_key
 
@@ -65,13 +63,7 @@ def load(path: Path) -> Scenario:
     Raises:
         ConfigError: With file, line and key of the first mistake.
     """
-    try:
-        text = path.read_bytes().decode()
-    except OSError as error:
-        raise ConfigError(error.strerror or str(error), file=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"byte {error.start} is not UTF-8", file=str(path)) from error
-    return parse(text, file=str(path))
+    return parse(read_text(path), file=str(path))
 
 
 def parse(text: str, *, file: str = "scenario") -> Scenario:
@@ -80,57 +72,51 @@ def parse(text: str, *, file: str = "scenario") -> Scenario:
     Raises:
         ConfigError: With file, line and key of the first mistake.
     """
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise syntax_error(text, file, str(error)) from None
-    except RecursionError:
-        raise ConfigError("tables or arrays nested too deeply", file=file) from None
+    tree = parse_toml(text, file)
     try:
         return _scenario(tree)
-    except FaultMistake as error:
-        key = ".".join(part for part in error.place if isinstance(part, str))
-        raise ConfigError(error.message, file=file, line=find_line(text, error.place), key=key) from None
+    except TableMistake as mistake:
+        raise mistake.located(text, file) from None
 
 
 def _scenario(tree: Mapping[str, Any]) -> Scenario:
     _only(tree, ("title", "end", "step"), ())
     given = tree.get("step", [])
     if not isinstance(given, list) or not given:
-        raise FaultMistake(("step",), "write [[step]], once for each moment")
+        raise TableMistake(("step",), "write [[step]], once for each moment")
     steps: list[Step] = []
     known: set[str] = set()
     for index, table in enumerate(given):
         step = _step(table, ("step", index), known)
         if steps and step.at_s < steps[-1].at_s:
-            raise FaultMistake(
+            raise TableMistake(
                 ("step", index, "at"), "is before the step above; write steps in order of time"
             )
         steps.append(step)
     title = _value(values.text, tree, "title", (), "scenario")
     end_s = _value(values.duration, tree, "end", (), steps[-1].at_s)
     if end_s < steps[-1].at_s:
-        raise FaultMistake(("end",), "is before the last step")
+        raise TableMistake(("end",), "is before the last step")
     return Scenario(title=title, steps=tuple(steps), end_s=end_s)
 
 
 def _step(table: object, place: KeyPath, known: set[str]) -> Step:
     """Read one step; `known` has the names of the faults so far, and gets those of this one."""
     if not isinstance(table, dict):
-        raise FaultMistake(place, "write [[step]], once for each moment")
+        raise TableMistake(place, "write [[step]], once for each moment")
     _only(table, _STEP_KEYS, place)
     if "at" not in table:
-        raise FaultMistake(place, 'at: is missing; write at = "2s", the time from the begin')
+        raise TableMistake(place, 'at: is missing; write at = "2s", the time from the begin')
     clear = _names(table, "clear", place)
     for name in clear:
         if name not in known:
-            raise FaultMistake((*place, "clear"), f"{name!r} is no fault of a step above")
+            raise TableMistake((*place, "clear"), f"{name!r} is no fault of a step above")
         known.discard(name)
     faults = read_faults(table.get("fault", []), (*place, "fault"))
     for index, rule in enumerate(faults):
         if not rule.name or rule.name in known:
             why = f"{rule.name!r} is in force already" if rule.name else "is missing; the report needs it"
-            raise FaultMistake((*place, "fault", index, "name"), why)
+            raise TableMistake((*place, "fault", index, "name"), why)
         known.add(rule.name)
     return Step(
         at_s=_value(values.duration, table, "at", place, 0.0),
@@ -145,7 +131,7 @@ def _names(table: Mapping[str, Any], key: str, place: KeyPath) -> tuple[str, ...
     given = table.get(key, [])
     names = [given] if isinstance(given, str) else given
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise FaultMistake((*place, key), f"{given!r} must be a text in quotes, or a list of them")
+        raise TableMistake((*place, key), f"{given!r} must be a text in quotes, or a list of them")
     return tuple(names)
 
 
@@ -155,10 +141,10 @@ def _value(read: Any, table: Mapping[str, Any], key: str, place: KeyPath, defaul
     try:
         return read(key, table[key])
     except RuleError as error:
-        raise FaultMistake((*place, key), error.message) from None
+        raise TableMistake((*place, key), error.message) from None
 
 
 def _only(table: Mapping[str, Any], known: tuple[str, ...], place: KeyPath) -> None:
     for key in table:
         if key not in known:
-            raise FaultMistake((*place, key), no_such_key(key, known))
+            raise TableMistake((*place, key), no_such_key(key, known))

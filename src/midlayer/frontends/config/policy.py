@@ -3,55 +3,56 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from midlayer.errors import MidlayerError
 from midlayer.frontends.agents.job import Agent, AgentLimits
+from midlayer.frontends.config.tables import Converter, read_each, read_keys, read_table
+from midlayer.frontends.toml_text import TableMistake
 from midlayer.lower.virtual.spec import SpecError, UnitSpec
-from midlayer.spelling import no_such_key
 from midlayer.upper.policy.rule import QuarantineAction, QuarantineRule
 
 _LONGEST_S = 86400.0
 _MATCHES = ("vendor", "model", "revision", "qualifier", "type")
 
-Converter = Callable[[Any], Any]
+
+def read_agents(tables: object, base: Path) -> dict[str, Any]:
+    """Read all ``[[agent]]``; no two have one name."""
+    agents: tuple[Agent, ...] = read_each(tables, "agent", lambda table: _agent(table, base))
+    for index, agent in enumerate(agents):
+        if agent.name in (other.name for other in agents[:index]):
+            message = f"{agent.name!r} is the name of another agent; give this one a name of its own"
+            raise TableMistake(("agent", index, "name"), message)
+    return {"agents": agents}
 
 
-class Mistake(Exception):
-    """A mistake in one table; whoever knows the file makes a `ConfigError` of it.
-
-    Args:
-        key: Which key.
-        message: What is wrong with it.
-    """
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
-        self.key = key
-        self.message = message
+def read_limits(table: object, _base: Path) -> dict[str, Any]:
+    """Read ``[agents]``: what all agents may use together."""
+    ranges = {"at_once": (1, 256), "queue": (1, 1 << 20), "output_bytes": (0, 1 << 20)}
+    converters = {key: _number(*limits) for key, limits in ranges.items()}
+    return {"agent_limits": AgentLimits(**read_table(table, "agents", converters))}
 
 
-def read_agent(table: Mapping[str, Any], base: Path) -> Agent:
+def read_quarantine(tables: object, _base: Path) -> dict[str, Any]:
+    """Read all ``[[quarantine]]``."""
+    return {"quarantine": read_each(tables, "quarantine", _quarantine)}
+
+
+def _agent(table: Mapping[str, Any], base: Path) -> Agent:
     """Read one ``[[agent]]``; a program with a slash in its name starts from the file's directory."""
-    values = _read(
+    values = read_keys(
         table,
         {"command": lambda value: _command(value, base), "name": _text, "only": _only, "timeout_s": _seconds},
     )
     if "command" not in values:
-        raise Mistake("command", 'is missing; write command = ["/etc/midlayer/scsi.agent"]')
+        raise TableMistake(("command",), 'is missing; write command = ["/etc/midlayer/scsi.agent"]')
     values.setdefault("name", Path(values["command"][0]).name)
     return Agent(**values)
 
 
-def read_limits(table: Mapping[str, Any]) -> AgentLimits:
-    """Read the table ``[agents]``."""
-    ranges = {"at_once": (1, 256), "queue": (1, 1 << 20), "output_bytes": (0, 1 << 20)}
-    return AgentLimits(**_read(table, {key: _number(*limits) for key, limits in ranges.items()}))
-
-
-def read_quarantine(table: Mapping[str, Any]) -> QuarantineRule:
+def _quarantine(table: Mapping[str, Any]) -> QuarantineRule:
     """Read one ``[[quarantine]]``."""
     converters: dict[str, Converter] = dict.fromkeys(("vendor", "model", "revision"), _text)
     converters |= {
@@ -61,22 +62,10 @@ def read_quarantine(table: Mapping[str, Any]) -> QuarantineRule:
         "probe_s": _seconds,
         "max_probe_s": _seconds,
     }
-    rule = QuarantineRule(**_read(table, converters))
+    rule = QuarantineRule(**read_keys(table, converters))
     if not any(key in table for key in _MATCHES):
-        raise Mistake("", f"this rule means every device; give at least one of {', '.join(_MATCHES)}")
+        raise TableMistake((), f"this rule means every device; give at least one of {', '.join(_MATCHES)}")
     return rule
-
-
-def _read(table: Mapping[str, Any], converters: Mapping[str, Converter]) -> dict[str, Any]:
-    values = {}
-    for key, value in table.items():
-        if key not in converters:
-            raise Mistake(key, no_such_key(key, converters))
-        try:
-            values[key] = converters[key](value)
-        except ValueError as error:
-            raise Mistake(key, str(error)) from None
-    return values
 
 
 def _command(value: object, base: Path) -> tuple[str, ...]:
