@@ -56,8 +56,10 @@ class Sanitize(Layout, size=10):
 
     opcode = uint(0, const=0x48)
     immed: bool = flag(1, 7)
+    reserved_1: bool = flag(1, 6)
     ause: bool = flag(1, 5)
     service_action: int = bits(1, 4, 0)
+    reserved_2: int = uint(2, 5)
     parameter_list_length: int = uint(7, 2)
     control: int = uint(9)
 

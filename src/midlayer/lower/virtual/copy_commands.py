@@ -16,7 +16,7 @@ from midlayer.lower.virtual.answers import (
 )
 from midlayer.lower.virtual.blocks import CHUNK_BYTES, written
 from midlayer.lower.virtual.command_set import READS, WRITES, Access
-from midlayer.lower.virtual.unit import Counters, Handler, ServiceActions, VirtualUnit
+from midlayer.lower.virtual.unit import Copies, Handler, ServiceActions, VirtualUnit
 from midlayer.mid.command import Command
 from midlayer.mid.nexus import Nexus
 from midlayer.standards import extended_copy as xcopy
@@ -49,11 +49,11 @@ def extended_copy(unit: VirtualUnit, command: Command) -> None:
             done += 1
     except CheckCondition as failure:
         failure.details["command_specific"] = done  # the segment, in the low 16 bits (SPC-4 5.16.7.3)
-        _keep(unit.counters, header, xcopy.CopyStatus(
+        _keep(unit.copies, nexus, header, xcopy.CopyStatus(
             failed=True, segments=done, copied_bytes=copied, sense=failure.sense_data()
         ))  # fmt: skip
         raise
-    _keep(unit.counters, header, xcopy.CopyStatus(failed=False, segments=done, copied_bytes=copied))
+    _keep(unit.copies, nexus, header, xcopy.CopyStatus(failed=False, segments=done, copied_bytes=copied))
 
 
 def _split(
@@ -180,24 +180,30 @@ def _move(source: VirtualUnit, from_: int, destination: VirtualUnit, to: int, le
     written(destination)
 
 
-def _keep(counters: Counters, header: xcopy.ParameterListHeader, status: xcopy.CopyStatus) -> None:
-    """Keep how a copy ended until it is asked for, if the initiator gave it a list identifier."""
+def _keep(copies: Copies, nexus: Nexus, header: xcopy.ParameterListHeader, status: xcopy.CopyStatus) -> None:
+    """Keep how a copy ended until its initiator asks, if that gave it a list identifier."""
     if header.list_id_usage == _NO_LIST_ID:
         return
-    copies = counters.copies
-    copies[header.list_identifier] = status
+    for action in (COPY_STATUS, FAILURE_DETAILS):
+        copies.pop((nexus, header.list_identifier, action), None)
+    copies[nexus, header.list_identifier, COPY_STATUS] = status
+    if status.failed:
+        copies[nexus, header.list_identifier, FAILURE_DETAILS] = status
     while len(copies) > _MOST_KEPT:
         del copies[next(iter(copies))]
 
 
 def copy_results(unit: VirtualUnit, command: Command) -> None:
-    """RECEIVE COPY STATUS(LID1), OPERATING PARAMETERS and FAILURE DETAILS(LID1)."""
+    """RECEIVE COPY STATUS(LID1), OPERATING PARAMETERS and FAILURE DETAILS(LID1).
+
+    What has been told is forgotten (SPC-4 5.16.5).
+    """
     cdb = fields(xcopy.ReceiveCopyResults, command)
     if cdb.service_action == OPERATING_PARAMETERS:
         send(command, xcopy.operating_parameters(), cdb.allocation_length)
         return
-    status = unit.counters.copies.get(cdb.list_identifier)
-    if status is None or (cdb.service_action == FAILURE_DETAILS and not status.failed):
+    status = unit.copies.pop((command.nexus, cdb.list_identifier, cdb.service_action), None)
+    if status is None:
         raise invalid_field(2)
     data = status.encode() if cdb.service_action == COPY_STATUS else status.encode_failure()
     send(command, data, cdb.allocation_length)

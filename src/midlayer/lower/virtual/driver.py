@@ -177,11 +177,11 @@ class VirtualDriver(HostTemplate):
                     return unit
         return None
 
-    def reset_device(self, device: LogicalUnit, *, spare: Nexus | None = None) -> None:
-        """Do a LOGICAL UNIT RESET; `spare` has asked for it and is not told."""
+    def reset_device(self, device: LogicalUnit) -> None:
+        """Do a LOGICAL UNIT RESET."""
         unit: VirtualUnit | None = device.hostdata
         if unit is not None:
-            unit.reset(DEVICE_RESET, spare=spare)
+            unit.reset(DEVICE_RESET)
 
     def reset_target(
         self, host: Host, channel: int, target: int, attention: Attention = DEVICE_RESET
@@ -231,7 +231,7 @@ class VirtualDriver(HostTemplate):
         return SUCCESS
 
     def eh_device_reset_handler(self, command: Command) -> int:
-        self.reset_device(command.device, spare=None if command.nexus is LOCAL else command.nexus)
+        self.reset_device(command.device)
         return SUCCESS
 
     def eh_target_reset_handler(self, command: Command) -> int:

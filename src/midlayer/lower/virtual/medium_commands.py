@@ -55,7 +55,7 @@ def _sanitizing(erase: Callable[[VirtualUnit, Command, int], None]) -> Handler:
     """Return the handler of one kind of sanitize operation (SBC-3 5.20)."""
 
     def sanitize(unit: VirtualUnit, command: Command) -> None:
-        cdb = fields(sbc_medium.Sanitize, command)
+        cdb = _sanitize_fields(command)
         if unit.not_ready not in (None, _SANITIZE_FAILED):  # after a failure it may be tried again
             raise CheckCondition(*unit.not_ready)
         check_writable(unit)
@@ -73,6 +73,16 @@ def _sanitizing(erase: Callable[[VirtualUnit, Command, int], None]) -> Handler:
             unit.regard()
 
     return sanitize
+
+
+def _sanitize_fields(command: Command) -> sbc_medium.Sanitize:
+    """Decode a SANITIZE; no reserved bit passes, as what it might come to mean could not be undone."""
+    cdb = fields(sbc_medium.Sanitize, command)
+    if cdb.reserved_1:
+        raise invalid_field(1, 6)
+    if cdb.reserved_2:
+        raise invalid_field(2)
+    return cdb
 
 
 def _overwrite(unit: VirtualUnit, command: Command, length: int) -> None:
@@ -100,7 +110,7 @@ def _erase(unit: VirtualUnit, command: Command, length: int) -> None:
 
 def exit_failure_mode(unit: VirtualUnit, command: Command) -> None:
     """SANITIZE, exit failure mode (SBC-3 5.20.5)."""
-    cdb = fields(sbc_medium.Sanitize, command)
+    cdb = _sanitize_fields(command)
     if cdb.parameter_list_length:
         raise invalid_field(7)
     no_data(command)

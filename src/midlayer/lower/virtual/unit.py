@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from midlayer.errors import NodeError
 from midlayer.lower.virtual import saved_reservations
@@ -66,7 +66,10 @@ class Counters:
     read_errors: int = 0
     write_errors: int = 0
     starts: int = 0
-    copies: dict[int, CopyStatus] = field(default_factory=dict)
+
+
+Copies = dict[tuple[Nexus, int, int], CopyStatus]
+"""How EXTENDED COPY commands ended: by nexus, list identifier and the service action that will tell."""
 
 
 class VirtualUnit:
@@ -87,7 +90,7 @@ class VirtualUnit:
         max_blocks: Most blocks in one READ or WRITE, as the Block Limits page says.
         plugged: False once it has been pulled out.
         neighbourhood: Its target and the other units.
-        attentions, reservations, ports, settings, counters: Parts of its state.
+        attentions, reservations, ports, settings, counters, copies: Parts of its state.
         not_ready: Sense key, ASC and ASCQ of why it takes no medium access commands; None if it does.
         may_exit_failure: After SANITIZE has failed, EXIT FAILURE MODE may help.
         prevented: Nexuses that do not want the medium removed.
@@ -105,6 +108,7 @@ class VirtualUnit:
         "blocks",
         "buffer",
         "commands",
+        "copies",
         "counters",
         "echo",
         "exclusive",
@@ -145,6 +149,7 @@ class VirtualUnit:
         self.attentions, self.ports = Attentions(), PortGroups(spec.alua)
         self.reservations = Reservations(self._tell)
         self.settings, self.counters = Settings(), Counters()
+        self.copies: Copies = {}
         self.not_ready: tuple[int, int, int] | None = None
         self.may_exit_failure = False
         self.prevented: set[Nexus] = set()
@@ -178,6 +183,8 @@ class VirtualUnit:
         """Forget what an I_T nexus loss takes away (SAM-5 6.3.4); registrations stay."""
         self.attentions.lose(nexus)
         self.prevented.discard(nexus)
+        for key in [key for key in list(self.copies) if key[0] == nexus]:
+            self.copies.pop(key, None)
         with self.reservations.lock:
             if self.reservations.reserved_by == nexus:
                 self.reservations.reserved_by = None
@@ -185,20 +192,18 @@ class VirtualUnit:
             self.nexus = LOCAL
         self.regard()
 
-    def reset(self, attention: Attention = DEVICE_RESET, *, spare: Nexus | None = None) -> None:
+    def reset(self, attention: Attention = DEVICE_RESET) -> None:
         """Do what a logical unit reset does (SAM-5 6.3.3); persistent reservations stay.
 
         Args:
-            attention: What initiators are told.
-            spare: A nexus that is not told, as it asked for the reset and knows.
+            attention: What initiators are told, the one that asked for the reset too.
         """
         with self.reservations.lock:
             self.reservations.reserved_by = None
         self.prevented.clear()
+        self.copies.clear()
         self.take_settings(Settings())
         self.attentions.replace_all(attention)
-        if spare is not None:
-            self.attentions.clear(spare, attention)
         self.regard()
 
     def attend(self, attention: Attention, *, spare: Nexus | None = None) -> None:

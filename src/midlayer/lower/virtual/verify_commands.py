@@ -52,6 +52,8 @@ def compare_and_write(unit: VirtualUnit, command: Command) -> None:
     length = blocks * unit.block_size
     data = bytes(received(command, 2 * length))
     if not blocks:
+        if command.data_out:  # 256 blocks do not fit in the CDB; GOOD would pass for a lock that was taken
+            raise invalid_field(13)
         return
     with unit.exclusive:
         compare(unit, lba, blocks, data[:length])

@@ -77,8 +77,8 @@ def test_a_reset_takes_the_place_of_everything_before(unit: MakeUnit, initiators
     device.hostdata.attend(CAPACITY_CHANGED)
     assert bob.code("160000000000") == "6/2a/09"
     assert bob.code("160000000000") == "ok"  # RESERVE(6)
-    device.hostdata.reset(DEVICE_RESET, spare=bob.nexus)
-    assert [alice.code(TUR), alice.code(TUR), bob.code(TUR)] == ["6/29/03", "ok", "ok"]
+    device.hostdata.reset(DEVICE_RESET)
+    assert [alice.code(TUR), alice.code(TUR), bob.code(TUR)] == ["6/29/03", "ok", "6/29/03"]
 
 
 def test_plugging_tells_the_other_units_of_the_target(

@@ -89,6 +89,20 @@ def test_a_segment_that_fails(pair: tuple[Any, Any]) -> None:
     assert (details[56], details[60] & 0x7F) == (2, 0x70)
 
 
+def test_results_are_for_one_initiator_and_told_once(pair: tuple[Any, Any], initiators: Initiators) -> None:
+    first, second = pair
+    alice, bob, _ = initiators(first.device)
+    both = [target(first), target(second)]
+    for asker in (alice, bob):
+        asker(*copy(both, [segment(0, 1, 8, 121, 0)]))
+    assert [results(alice, action).status == 0 for action in (0, 0, 4, 4)] == [True, False, True, False]
+    first.device.hostdata.nexus_lost(alice.nexus)
+    assert results(bob, 0).status == 0
+    first.device.hostdata.reset()
+    assert bob.code("000000000000") == "6/29/03"
+    assert results(bob, 4).sense.code == "5/24/00"
+
+
 @pytest.mark.parametrize("case", ["no unit", "no index", "granularity", "block length"])
 def test_copies_that_can_not_be(pair: tuple[Any, Any], case: str) -> None:
     first, second = pair

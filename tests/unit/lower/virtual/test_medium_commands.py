@@ -40,6 +40,16 @@ def test_erase(unit: MakeUnit, initiators: Initiators, action: int) -> None:
     assert not any(whole(alice))
 
 
+@pytest.mark.parametrize("byte", range(1, 7))
+@pytest.mark.parametrize("action", [OVERWRITE, BLOCK_ERASE, CRYPTO, EXIT])
+def test_reserved_bits_of_sanitize(unit: MakeUnit, initiators: Initiators, action: int, byte: int) -> None:
+    alice = filled(initiators(unit(thin=True))[0])
+    cdb = bytearray(sanitize(action)[0])
+    cdb[byte] |= 0x40
+    assert alice.code(bytes(cdb)) == "5/24/00"
+    assert whole(alice) == b"x" * 65536
+
+
 @pytest.mark.parametrize(
     ("header", "last"), [("01000004", b"\x0f"), ("82000004", b"\xf0"), ("83000004", b"\x0f")]
 )

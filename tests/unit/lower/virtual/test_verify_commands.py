@@ -29,6 +29,7 @@ def test_compare_and_write(unit: MakeUnit, initiators: Initiators) -> None:
     assert (refused.sense.code, refused.sense.information) == ("e/1d/00", 700)
     assert stored(alice, 3, 2) == b"a" * 1024
     assert alice.code(cdb16(0x89, 3, 0)) == "ok"
+    assert alice.code(cdb16(0x89, 3, 0), bytes(2 * 256 * 512)) == "5/24/00"
     assert alice.code(cdb16(0x89, 3, 1), bytes(1023)) == "5/1a/00"
     assert alice.code(cdb16(0x89, 128, 1), bytes(1024)) == "5/21/00"
     assert alice.code(cdb16(0x89, 0, 1, flags=0x20), bytes(1024)) == "5/24/00"
