@@ -21,7 +21,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from midlayer.frontends.target import lun_commands, outcome
+from midlayer.frontends.target import copies, lun_commands, outcome
 from midlayer.frontends.target.export import LunMap, reported_lun
 from midlayer.frontends.target.functions import carry_out
 from midlayer.frontends.target.sending import BufferPool, send_all
@@ -60,6 +60,7 @@ LONGEST_READ_BYTES = 64 << 20
 
 _FINISHED = Phase.FINISHED
 _REPORT_LUNS = Opcode.REPORT_LUNS
+_COPY = Opcode.THIRD_PARTY_COPY_OUT
 _READS_ONLY = lun_commands.READS_ONLY
 
 
@@ -175,6 +176,9 @@ class Session:
             return
         if exported.read_only and cdb[0] not in _READS_ONLY:
             self._respond(task, 2, lun_commands.WRITE_PROTECTED, residual=task.expected_bytes)
+            return
+        if cdb[0] == _COPY and (sense := copies.refusal(cdb, task.data_out, self.luns.values())):
+            self._respond(task, 2, sense, residual=task.expected_bytes)
             return
         room = task.expected_bytes
         lengths = LENGTHS.get(cdb[0])
