@@ -166,6 +166,12 @@ class ErrorHandler:
         self.wake()
         run_queues(self.host)
 
+    @property
+    def trouble_s(self) -> float | None:
+        """Seconds since the present trouble began, from which `eh_deadline` counts; None if all is well."""
+        since_s = self._since_s
+        return None if since_s is None else self.host.monotonic() - since_s
+
     # For a recovery
 
     def past_deadline(self) -> bool:

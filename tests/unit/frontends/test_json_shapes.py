@@ -85,6 +85,7 @@ ELSEWHERE = {
     "midlayer scenario run --json",
     "midlayer reset --json",  # in test_reset
     "midlayer sg debug --json",
+    "midlayer eh status --json",  # in test_eh
 }
 
 

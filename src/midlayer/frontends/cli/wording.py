@@ -96,6 +96,10 @@ def _agents_text(event: dict[str, Any]) -> tuple[str, str]:
     return event["state"], details
 
 
+def _recovery_text(event: dict[str, Any]) -> tuple[str, str]:
+    return event["subject"], f"{event['action']}: {event['outcome']}"
+
+
 def agent_line(run: dict[str, Any]) -> str:
     """Return what an agent did in one line, for below the line of its event."""
     how = {
@@ -124,4 +128,5 @@ _EVENT_TEXT = {
     "released": lambda event: (event["address"], event["reason"]),
     "trigger": lambda event: (event["address"], f"{event['action']} {' '.join(event['objects'])}"),
     "agents": _agents_text,
+    "recovery": _recovery_text,
 }

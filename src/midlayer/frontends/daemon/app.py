@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from midlayer import errors
 from midlayer.frontends.daemon import models
 from midlayer.frontends.daemon.core import Daemon
+from midlayer.frontends.daemon.eh import add_eh
 from midlayer.frontends.daemon.faults import add_faults
 from midlayer.frontends.daemon.logging_level import add_logging
 from midlayer.frontends.daemon.policy_api import add_policy, with_agents
@@ -74,6 +75,7 @@ def make_app(daemon: Daemon) -> FastAPI:
     add_rules(app, daemon)
     add_sg_debug(app, daemon.subsystem)
     add_policy(app, daemon)
+    add_eh(app, daemon)
     return app
 
 

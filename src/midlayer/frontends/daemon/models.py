@@ -32,6 +32,8 @@ class NewHost(Request):
 
     name: str = "midlayer virtual HBA"
     max_cmd_len: int = 32
+    eh_scope: str = Field("host", description="What recovery holds: host, target or device")
+    eh_deadline: int = Field(-1, description="Seconds until recovery resets the host; -1 for never")
 
 
 class SetState(Request):

@@ -10,7 +10,7 @@ from functools import partial
 
 from midlayer.address import Address
 from midlayer.errors import MidlayerError
-from midlayer.mid.host import Host
+from midlayer.mid.host import Host, HostState
 from midlayer.mid.logical_unit import DeviceState, LogicalUnit
 from midlayer.mid.queue_depth import ask_for_queue_depth
 from midlayer.mid.subsystem import Subsystem
@@ -24,7 +24,10 @@ _HOST = re.compile(r"/sys/devices/midlayer/host(\d+)/scsi_host/host\d+/(\w+)", r
 _DEVICE = re.compile(r"/sys/devices/midlayer/host\d+/target[\d:]+/([\d:]+)/(\w+)", re.ASCII)
 
 WRITE_ONLY = frozenset({"scan", "delete", "rescan"})
-WRITABLE = WRITE_ONLY | {"state", "queue_depth"}
+WRITABLE = WRITE_ONLY | {"state", "queue_depth", "eh_deadline", "eh_timeout"}
+
+_MOST_EH_S = (1 << 32) // 1000  # as in a kernel with 1000 ticks a second
+_IN_RECOVERY = frozenset({HostState.RECOVERY, HostState.CANCEL_RECOVERY, HostState.DEL_RECOVERY})
 
 
 def of_host(host: Host) -> dict[str, Text]:
@@ -94,8 +97,8 @@ def writer(subsystem: Subsystem, path: str) -> Callable[[bytes], int]:
         OSError: EACCES if it takes none.
     """
     try:
-        if (match := _HOST.fullmatch(path)) and match[2] == "scan":
-            return partial(_scan, subsystem, subsystem.host(int(match[1])))
+        if (match := _HOST.fullmatch(path)) and match[2] in _OF_HOST:
+            return partial(_OF_HOST[match[2]], subsystem, subsystem.host(int(match[1])))
         if (match := _DEVICE.fullmatch(path)) and match[2] in _OF_DEVICE:
             device = subsystem.device(Address.parse(match[1]))
             return partial(_OF_DEVICE[match[2]], subsystem, device)
@@ -110,6 +113,17 @@ def _scan(subsystem: Subsystem, host: Host, data: bytes) -> int:
         scan_by_text(subsystem, host, data.decode("latin-1"))
     except MidlayerError:
         raise _invalid() from None
+    return len(data)
+
+
+def _set_eh_deadline(subsystem: Subsystem, host: Host, data: bytes) -> int:
+    """``off``, or seconds; not while the host recovers, whose deadline runs already."""
+    text = data.decode("latin-1").strip()
+    if text != "off" and not (text.isascii() and text.isdigit() and int(text) <= _MOST_EH_S):
+        raise _invalid()
+    if host.state in _IN_RECOVERY:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+    host.eh_deadline = -1 if text == "off" else int(text)
     return len(data)
 
 
@@ -146,12 +160,25 @@ def _set_queue_depth(subsystem: Subsystem, device: LogicalUnit, data: bytes) -> 
     return len(data)
 
 
+def _set_eh_timeout(subsystem: Subsystem, device: LogicalUnit, data: bytes) -> int:
+    text = data.decode("latin-1").strip()
+    if not (text.isascii() and text.isdigit() and int(text) <= _MOST_EH_S):
+        raise _invalid()
+    device.eh_timeout_s = float(text)
+    return len(data)
+
+
 def _invalid() -> OSError:
     return OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
+_OF_HOST: dict[str, Callable[[Subsystem, Host, bytes], int]] = {
+    "eh_deadline": _set_eh_deadline,
+    "scan": _scan,
+}
 _OF_DEVICE: dict[str, Callable[[Subsystem, LogicalUnit, bytes], int]] = {
     "delete": _delete,
+    "eh_timeout": _set_eh_timeout,
     "queue_depth": _set_queue_depth,
     "rescan": _rescan,
     "state": _set_state,

@@ -112,6 +112,7 @@ class VirtualDriver(HostTemplate):
         host.name = spec.name
         host.can_queue, host.cmd_per_lun = spec.can_queue, spec.cmd_per_lun
         host.max_cmd_len, host.this_id = spec.max_cmd_len, spec.this_id
+        host.eh_scope, host.eh_deadline = spec.eh_scope, spec.eh_deadline
         host.max_channel, host.max_id, host.max_lun = spec.max_channel, spec.max_id, spec.max_lun
         bus = host.hostdata = Bus(spec)
         self._buses.append(bus)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from midlayer.errors import ConfigError, UsageError
+from midlayer.mid.recovery_callbacks import EH_SCOPES
 from midlayer.quantities import parse_size
 from midlayer.spelling import no_such_key
 from midlayer.standards.port_groups import AccessState
@@ -199,6 +200,8 @@ class HostSpec:
         max_channel, max_id, max_lun: Highest channel, number of ids and of LUNs.
         this_id: Target id of the host itself, -1 for none.
         report_luns: False for a target that refuses REPORT LUNS.
+        eh_scope: What is held while a device is recovered: ``host``, ``target`` or ``device``.
+        eh_deadline: Seconds after which recovery goes straight to the host reset; -1 for never.
         units: Its logical units.
     """
 
@@ -212,6 +215,8 @@ class HostSpec:
     max_lun: int = 65536
     this_id: int = -1
     report_luns: bool = True
+    eh_scope: str = "host"
+    eh_deadline: int = -1
     units: tuple[UnitSpec, ...] = ()
 
     @classmethod
@@ -327,6 +332,12 @@ def _access_states(key: str, value: object) -> tuple[AccessState, ...]:
     return tuple(ACCESS_STATES[name] for name in names)
 
 
+def _eh_scope(key: str, value: object) -> str:
+    if value in EH_SCOPES:
+        return str(value)
+    raise SpecError(key, f"{value!r} must be one of {', '.join(EH_SCOPES)}")
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -378,4 +389,6 @@ _HOST_CONVERSIONS: dict[str, Any] = {
     "max_lun": _number(1, 1 << 63),
     "this_id": _number(-1, 65535),
     "report_luns": _flag,
+    "eh_scope": _eh_scope,
+    "eh_deadline": _number(-1, 1 << 20),
 }

@@ -13,6 +13,7 @@ from midlayer.mid.clock import Clock, Timer
 from midlayer.mid.events import UpperDriver
 from midlayer.mid.host import Host
 from midlayer.mid.logical_unit import LogicalUnit
+from midlayer.mid.recovery_step import RecoveryStep
 from midlayer.upper.scsimon.log import EventLog
 from midlayer.upper.scsimon.records import (
     DETACH_KEYS,
@@ -33,6 +34,12 @@ BATCH_EVENTS = 256
 
 RETRY_S = 1.0
 """How long to wait before a disk that refused events is asked again."""
+
+
+GATHER_S = 0.05
+"""How long steps of recovery are gathered: they come from timers, which had better not wait for a disk."""
+
+_COLONS = 3  # in the address of a device; targets and channels have fewer
 
 
 class Snapshot(NamedTuple):
@@ -222,6 +229,17 @@ class ScsimonDriver(UpperDriver):
 
     def changed(self, device: LogicalUnit, changes: dict[str, str], *, by_resync: bool = False) -> None:
         self._record(Kind.CHANGE, device.address.host, str(device.address), {"changes": changes}, by_resync)
+
+    def recovery(self, host: Host, step: RecoveryStep) -> None:
+        """Record a step of recovery; it is written with whatever comes in the next 50 ms."""
+        address = step.subject if step.subject.count(":") == _COLONS else ""
+        data = {"action": str(step.action), "subject": step.subject, "outcome": step.outcome}
+        with self._write_lock:
+            self._batches += 1
+            self._record(Kind.RECOVERY, host.host_no, address, data, False)
+            self._batches -= 1
+            if self._pending and self._retry is None and not self._closed:
+                self._retry = self._clock.call_later(GATHER_S, self._try_again)
 
     def scan_begins(self, host: Host) -> None:
         with self._write_lock:

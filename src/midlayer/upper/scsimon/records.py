@@ -36,6 +36,7 @@ class Kind(StrEnum):
     RELEASED = "released"
     TRIGGER = "trigger"
     AGENTS = "agents"
+    RECOVERY = "recovery"
 
 
 class Event(NamedTuple):
@@ -213,7 +214,9 @@ _APPLY = {
     Kind.HOST_ADDED: Lists._host_added,
     Kind.HOST_REMOVED: Lists._host_removed,
     Kind.REPLACED: Lists._replaced,
-    **dict.fromkeys((Kind.QUARANTINED, Kind.RELEASED, Kind.TRIGGER, Kind.AGENTS), Lists._nothing),
+    **dict.fromkeys(
+        (Kind.QUARANTINED, Kind.RELEASED, Kind.TRIGGER, Kind.AGENTS, Kind.RECOVERY), Lists._nothing
+    ),
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 from midlayer.errors import NoSuchDevice
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.nodes import attributes
+from midlayer.mid.host import HostState
 
 HOST = "/sys/devices/midlayer/host0/scsi_host/host0"
 DEVICE = "/sys/devices/midlayer/host0/target0:0:0/0:0:0:0"
@@ -33,6 +34,21 @@ def test_state_and_queue_depth(daemon: Daemon) -> None:
     assert (device.state.value, device.queue_depth) == ("offline", 7)
 
 
+def test_error_handling(daemon: Daemon) -> None:
+    host = daemon.subsystem.host(0)
+    write(daemon, f"{HOST}/eh_deadline", b"30\n")
+    write(daemon, f"{DEVICE}/eh_timeout", b"5\n")
+    assert (host.eh_deadline, daemon.find("0:0:0:0").eh_timeout_s) == (30, 5.0)
+    assert attributes.of_host(host)["eh_deadline"] == "30\n"
+    write(daemon, f"{HOST}/eh_deadline", b"off\n")
+    assert (host.eh_deadline, attributes.of_host(host)["eh_deadline"]) == (-1, "off\n")
+    host.set_state(HostState.RECOVERY)
+    with pytest.raises(OSError) as caught:
+        write(daemon, f"{HOST}/eh_deadline", b"3\n")
+    assert caught.value.errno == errno.EBUSY
+    host.set_state(HostState.RUNNING)
+
+
 @pytest.mark.parametrize(
     ("path", "data", "number"),
     [
@@ -42,6 +58,8 @@ def test_state_and_queue_depth(daemon: Daemon) -> None:
         (f"{DEVICE}/state", b"bad\n", errno.EINVAL),
         (f"{DEVICE}/queue_depth", b"0\n", errno.EINVAL),
         (f"{DEVICE}/queue_depth", b"1000000\n", errno.EINVAL),
+        (f"{DEVICE}/eh_timeout", b"-1\n", errno.EINVAL),
+        (f"{HOST}/eh_deadline", b"soon\n", errno.EINVAL),
         (f"{DEVICE}/vendor", b"x\n", errno.EACCES),
         (f"{HOST}/state", b"x\n", errno.EACCES),
         (f"{DEVICE[:-1]}9/delete", b"1\n", errno.ENOENT),

@@ -174,3 +174,7 @@ def test_the_host_gives_its_numbers_on(virtual: VirtualDriver) -> None:
     host = virtual.add_host(spec)
     assert (host.host_no, host.name, host.can_queue, host.cmd_per_lun) == (9, "mine", 5, 5)
     assert (host.max_cmd_len, host.this_id, host.max_id) == (16, 7, 8)
+    scoped = virtual.add_host(HostSpec.from_mapping({"eh_scope": "device", "eh_deadline": 60}))
+    assert (scoped.eh_scope, scoped.eh_deadline) == ("device", 60)
+    with pytest.raises(SpecError, match="eh_scope: 'planet' must be one of host, target, device"):
+        HostSpec.from_mapping({"eh_scope": "planet"})
