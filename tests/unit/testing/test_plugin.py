@@ -20,12 +20,39 @@ def run_text(directory: Path, text: str) -> str:
 
 
 def test_a_package_of_somebody_else_uses_it() -> None:
-    assert "4 passed" in run(EXAMPLE, "-c", "pyproject.toml")
+    assert "7 passed" in run(EXAMPLE, "-c", "pyproject.toml")
 
 
 def test_a_key_that_is_wrong_is_named(tmp_path: Path) -> None:
     said = run_text(tmp_path, "@pytest.mark.scsi_disk(sise='1G')\ndef test_it(scsi_disk): pass\n")
     assert "SpecError: sise: there is no such key; did you mean size?" in said
+
+
+def test_a_key_of_a_fault_that_is_wrong_is_named(tmp_path: Path) -> None:
+    said = run_text(tmp_path, "@pytest.mark.scsi_fault(opcod='READ')\ndef test_it(scsi_disk): pass\n")
+    assert "opcod" in said
+    assert "did you mean opcode?" in said
+
+
+def test_faults_add_up_in_the_order_in_which_they_are_written(tmp_path: Path) -> None:
+    text = """
+@pytest.mark.scsi_fault(name="class")
+class TestIt:
+    @pytest.mark.scsi_fault(name="first", status="BUSY", nth=100)
+    @pytest.mark.scsi_fault(name="second", status="BUSY", nth=100)
+    def test_it(self, scsi_faults):
+        scsi_faults.add(name="third", status="BUSY")
+        assert [state.rule.name for state in scsi_faults.states()] == ["class", "first", "second", "third"]
+        scsi_faults.clear("class", "third")
+        assert len(scsi_faults.states()) == 2
+
+def test_another(scsi_disk, scsi_faults):
+    assert scsi_faults.states() == []
+    assert scsi_faults.add(lost=True).device == scsi_faults.add(busy="host").device
+    assert str(scsi_faults.states()[0].rule.device) == "0:0:0:0"
+"""
+    text = text.replace('name="class"', 'name="class", status="BUSY", nth=100')
+    assert "2 passed" in run_text(tmp_path, text)
 
 
 def test_a_marker_without_keys_is_refused(tmp_path: Path) -> None:
