@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from midlayer.errors import CommandError, MidlayerError
     from midlayer.frontends import aio
     from midlayer.mid.command import Command, HostByte, Result
+    from midlayer.mid.host import Host
     from midlayer.mid.host_template import HostTemplate
     from midlayer.mid.subsystem import Subsystem
     from midlayer.standards.sam import Status
@@ -35,6 +36,7 @@ __all__ = [
     "Command",
     "CommandError",
     "Device",
+    "Host",
     "HostByte",
     "HostTemplate",
     "MidlayerError",
@@ -57,6 +59,7 @@ _HOME = {
     "CommandError": "errors",
     "Device": "device",
     "HostByte": "mid.command",
+    "Host": "mid.host",
     "HostTemplate": "mid.host_template",
     "MidlayerError": "errors",
     "Request": "upper.sg",

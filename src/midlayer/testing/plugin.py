@@ -19,7 +19,7 @@ The plugin is there wherever midlayer is installed::
 ``scsi_host``                 a virtual host on it; keys of ``[[host]]`` in ``@pytest.mark.scsi_host(…)``
 ``scsi_disk``                 a disk on that host, as `midlayer.open_device` returns one; keys of
                               ``[[host.unit]]`` in ``@pytest.mark.scsi_disk(…)``
-``scsi_faults``               adds and clears faults of that disk in the middle of a test; those that are there
+``scsi_faults``               adds and clears faults of that disk in a test; those that are there
                               from the beginning are in ``@pytest.mark.scsi_fault(…)``, keys of ``[[fault]]``
 ``scsi_exec``                 runs an unmodified program that finds the subsystem's device nodes
 ``scsi_clock``                a test that asks for it has time that stands still until it is told to move
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _MARKERS = (
     "scsi_host(**keys): the host of the fixtures; keys as in [[host]] of midlayer's configuration",
     "scsi_disk(**keys): the disk of the fixtures; keys as in [[host.unit]] of midlayer's configuration",
-    "scsi_fault(**keys): a fault of the disk, once for each; keys as in [[fault]] of midlayer's configuration",
+    "scsi_fault(**keys): a fault of the disk, once for each; keys of [[fault]] in midlayer's configuration",
 )
 _PROGRAM_S = 60.0
 
@@ -108,7 +108,7 @@ def scsi_disk(request: pytest.FixtureRequest, scsi_host: Host) -> Iterator[Bound
 
 
 class ScsiFaults:
-    """The faults in force; those that are added are of one device, unless the key ``device`` says otherwise."""
+    """The faults in force; one that is added is the disk's, unless its key ``device`` says otherwise."""
 
     def __init__(self, device: BoundDevice) -> None:
         self._device = device.logical_unit

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from midlayer.mid.clock import SystemClock
 from midlayer.mid.command import Command
+from midlayer.mid.passive import exit_driver
 from midlayer.mid.subsystem import Subsystem
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class Rig:
         """Take the host down, once."""
         if not self.removed:
             self.removed = True
+            if self.host.template in self.subsystem.passive_hosts:
+                exit_driver(self.subsystem, self.host.template)
+                return
             self.subsystem.remove_host(self.host)
             self.host.put()
 
