@@ -28,18 +28,30 @@ def test_unit_ready(unit: VirtualUnit, command: Command) -> None:
 
 def inquiry(unit: VirtualUnit, command: Command) -> None:
     """INQUIRY (SPC-4 6.6)."""
+    cdb = command.cdb
+    if len(cdb) < Inquiry.size:
+        raise invalid_field(len(cdb) - 1)
+    # With the size of the disk in it, so that an answer which is late for a resize harms nobody.
+    key = ((cdb[1] & 0x03) << 8 | cdb[2], command.nexus.relative_target_port, unit.blocks)
+    data = unit.inquiry_data.get(key)
+    if data is None:
+        data = unit.inquiry_data[key] = _inquiry_data(unit, command)
+    send(command, data, cdb[3] << 8 | cdb[4])
+
+
+def _inquiry_data(unit: VirtualUnit, command: Command) -> bytes:
+    """Return what INQUIRY asks for, by nothing but what is in the key of `inquiry`."""
+    cdb = Inquiry.decode(command.cdb)
     if command.cdb[1] & 0x02:  # CMDDT, obsolete
         raise invalid_field(1, 1)
-    cdb = fields(Inquiry, command)
     if not cdb.evpd:
         if cdb.page_code:
             raise invalid_field(2)
-        send(command, pages.standard_inquiry(unit), cdb.allocation_length)
-        return
+        return pages.standard_inquiry(unit)
     page = vpd_pages.vpd_page(unit, cdb.page_code, command.nexus)
     if page is None:
         raise invalid_field(2)
-    send(command, page, cdb.allocation_length)
+    return page
 
 
 def missing_unit_inquiry(command: Command) -> None:

@@ -97,6 +97,7 @@ class VirtualUnit:
         exclusive: Held while blocks are read, looked at and written, so that two of these do not mix.
         echo, buffer: What WRITE BUFFER has left; `echo` is None if nothing was written yet.
         identifying_text: What SET IDENTIFYING INFORMATION has set, by type.
+        inquiry_data: What INQUIRY has answered, by all that the answer depends on; see `spc_commands`.
         read_only, write_through: What `settings` and `spec` mean for a write.
     """
 
@@ -113,6 +114,7 @@ class VirtualUnit:
         "echo",
         "exclusive",
         "identifying_text",
+        "inquiry_data",
         "lun_in_cdb",
         "max_blocks",
         "may_exit_failure",
@@ -157,6 +159,7 @@ class VirtualUnit:
         self.buffer = bytearray()
         self.exclusive = threading.Lock()
         self.identifying_text: dict[int, bytes] = {}
+        self.inquiry_data: dict[tuple[int, int, int], bytes] = {}
         self._guard, self._lock = guard, threading.Lock()
         self.attentions.meet(LOCAL)
         self.pool.on_threshold = self._at_threshold
@@ -239,6 +242,7 @@ class VirtualUnit:
             self.blocks = min(self.blocks, blocks)
             self.medium.resize(size_bytes)
             self.blocks = blocks
+            self.inquiry_data.clear()
         except OSError as error:
             raise NodeError(error.errno, f"{self.spec.file}: {error.strerror}") from error
         self.attend(CAPACITY_CHANGED)

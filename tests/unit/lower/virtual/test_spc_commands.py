@@ -72,6 +72,23 @@ def test_allocation_length_and_buffer(unit: MakeUnit, allocation: int, room: int
     assert execute(unit(), inquiry(length=allocation), data_out=bytes(7)).residual == 7
 
 
+def test_inquiry_again_after_a_resize(unit: MakeUnit) -> None:
+    device = unit(size=1 << 20)
+
+    def longest_write_same() -> int:
+        for _ in range(2):
+            result = execute(device, inquiry(0xB0), data_in=255)
+        return vpd.BlockLimits.decode(result.data).maximum_write_same_length
+
+    assert longest_write_same() == 2048
+    device.hostdata.resize(2 << 20)
+    assert execute(device, bytes(6)).status == 2  # CAPACITY DATA HAS CHANGED
+    assert longest_write_same() == 4096
+    device.hostdata.resize(1 << 20)
+    assert execute(device, bytes(6)).status == 2
+    assert longest_write_same() == 2048
+
+
 def test_inquiry_refused(unit: MakeUnit) -> None:
     device = unit()
     assert refusal(execute(device, b"\x12\x00\x80\x00\xff\x00", data_in=255)) == (
