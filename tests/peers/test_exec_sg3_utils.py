@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from midlayer.standards.designators import wwid
+from midlayer.standards.sense import SenseKey
 from midlayer.upper.sg import execute
 
 pytestmark = pytest.mark.tools
@@ -137,7 +138,9 @@ def test_what_the_device_can_not_do_is_said(
 
 def test_sg_reset_reaches_the_driver(machine: Machine) -> None:
     machine.run("sg_reset", "-d", "/dev/sg0")
-    assert "device reset" in machine.run("sg_turs", "-vv", "/dev/sg0", status=6).lower()
+    sense = execute(machine.device("sg0"), bytes(6)).sense
+    assert sense is not None
+    assert (sense.key, sense.asc) == (SenseKey.UNIT_ATTENTION, 0x29)
 
 
 COPIES = [

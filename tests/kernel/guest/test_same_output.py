@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import midlayer
 from midlayer.frontends.config import parse
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.nodes.program import environment
 from midlayer.frontends.nodes.serving import serving
+from midlayer.upper.sg.capture import capture
 
 from .eventually import eventually
 from .scsi_debug import ScsiDebug
@@ -37,8 +39,7 @@ OF_IDENTITY = (
 )
 """What depends on identity and size alone."""
 
-OF_THE_DEVICE = (
-    *OF_IDENTITY,
+IN_DETAIL = (
     "sg_inq {}",
     "sg_vpd {}",
     "sg_vpd -p di {}",
@@ -52,7 +53,10 @@ OF_THE_DEVICE = (
     "sdparm {}",
     "sdparm -i {}",
 )
-"""What shows every detail of a device: here both ways lead to the same one."""
+"""What shows every detail of a device."""
+
+OF_THE_DEVICE = (*OF_IDENTITY, *IN_DETAIL, "sg_map", "sg_map -x -i", "sg_reset {}", "sg_reset -d {}")
+"""Where both ways lead to the same one. The reset is last, because of its unit attention."""
 
 
 def run(command: str, env: Mapping[str, str]) -> Printed:
@@ -128,6 +132,24 @@ def test_the_same_identity(device: Path) -> None:
     with machine(config) as (daemon, env):
         (unit,) = daemon.subsystem.devices()
         assert differences(OF_IDENTITY, theirs, f"/dev/{unit.names['sg']}", env) == {}
+
+
+def test_a_twin(device: Path, tmp_path: Path) -> None:
+    node = node_of(device)
+    with midlayer.open_device(node) as asked:
+        (tmp_path / "twin.json").write_text(capture(asked).dump())
+    config = f"""
+    [subsystem]
+    first_host_no = {device.name.split(":", maxsplit=1)[0]}
+    [[host]]
+    driver = "twin"
+    [[host.unit]]
+    twin = "{tmp_path / "twin.json"}"
+    """
+    with machine(config) as (daemon, env):
+        (unit,) = daemon.subsystem.devices()
+        ours = f"/dev/{unit.names['sg']}"
+        assert differences((*OF_IDENTITY, *IN_DETAIL), node, ours, env) == {}
 
 
 def test_the_same_device(device: Path) -> None:

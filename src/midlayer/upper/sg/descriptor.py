@@ -16,6 +16,7 @@ from midlayer.upper.sg.device import Allocate, SgDevice, SgNodes
 from midlayer.upper.sg.header import ILP32, LP64, OLD_HEADER, OLD_HEADER_BYTES
 from midlayer.upper.sg.parameters import Caller
 from midlayer.upper.sg.queue import MAX_QUEUE, PAGE_BYTES, POLL_HUP_BAND, RequestQueue
+from midlayer.upper.sg.sg_io import sg_io
 from midlayer.upper.sg.transfer import os_error
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class SgFile(RequestQueue):
         if trace is not None and trace.level():
             trace.ioctl(self.device, request, argument, is_sg_io=request == _SG_IO)
         if request == _SG_IO and not self.bsg:
-            return ioctls.sg_io(self, argument, memory, caller or self.caller)
+            return sg_io(self, argument, memory, caller or self.caller)
         table = ioctls.BSG_TABLE if self.bsg else ioctls.TABLE
         call = ioctls.Call(self, argument, memory, caller or self.caller)
         request &= 0xFFFF_FFFF

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from midlayer.upper.sg import scsi_ioctls, version_3, version_4
+from midlayer.upper.sg import scsi_ioctls, version_4
 from midlayer.upper.sg.header import REQ_INFO, SCSI_ID
 from midlayer.upper.sg.request import REQ_STATE, State
+from midlayer.upper.sg.sg_io import sg_io
 from midlayer.upper.sg.transfer import os_error
 
 if TYPE_CHECKING:
@@ -101,22 +102,6 @@ def _ask_the_driver(call: Call, request: int) -> int:
     if answer < 0:
         raise os_error(-answer)
     return answer
-
-
-def sg_io(file: SgFile, argument: int, memory: Memory, caller: Caller) -> int:
-    """SG_IO on an sg node, the one ioctl that has to be quick: it is called without a `Call`.
-
-    Raises:
-        OSError: ENODEV and ENXIO, if the device is going away or offline; as `version_3.sg_io`.
-    """
-    device = file.device
-    if device.detaching:
-        raise os_error(errno.ENODEV)
-    if (device.in_recovery or not device.online) and not device.wait_for_recovery(file.waiting):
-        raise os_error(errno.ENXIO)
-    if device.parameters.v4_on_sg and version_4.is_version_4(argument, memory):
-        return version_4.sg_io(file, argument, memory, caller)
-    return version_3.sg_io(file, argument, memory, caller)
 
 
 def _bsg_sg_io(call: Call) -> int:

@@ -1,6 +1,6 @@
 """The requests of one descriptor: added, mapped, sent, waited for, taken and forgotten.
 
-A request that SG_IO sends and the driver answers at once takes the device's lock four times and wakes
+A request that SG_IO sends and the driver answers at once takes the device's lock three times and wakes
 nobody. Who has to wait, waits for `RequestQueue.waiting`.
 """
 
@@ -17,7 +17,7 @@ from midlayer.mid.dispatch import submit
 from midlayer.upper.sg.device import Allocate, SgDevice, Waiting
 from midlayer.upper.sg.header import DXFER_NONE, FLAG_Q_AT_TAIL, Abi
 from midlayer.upper.sg.parameters import SCATTER_ELEMENT_BYTES
-from midlayer.upper.sg.request import Event, Request, RequestView, State
+from midlayer.upper.sg.request import Event, Request, RequestView, State, after
 from midlayer.upper.sg.transfer import SECTOR_BYTES, Plan, Transfer, os_error, prepare
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ POLL_IN_BAND, POLL_HUP_BAND = 1, 6
 """``si_code`` of the signals that `RequestQueue.fasync` stands for."""
 
 _PRIOR, _ACT, _RCV = State.PRIOR, State.ACT, State.RCV
-_SUBMIT, _COMPLETE, _TAKE, _RETURN = Event.SUBMIT, Event.COMPLETE, Event.TAKE, Event.RETURN
+# Rows of the table for what happens to every request; `Request.on` is for what is rare.
+_SUBMITTED, _COMPLETED = after(Event.SUBMIT), after(Event.COMPLETE)
+_TAKEN, _RETURNED = after(Event.TAKE), after(Event.RETURN)
 
 
 class RequestQueue:
@@ -133,7 +135,7 @@ class RequestQueue:
         if trace is not None and trace.level():
             trace.queued(device, request, cdb)
         request.start_s = self._monotonic()  # before the state that shows it
-        request.on(_SUBMIT)
+        request.state = _SUBMITTED[request.state]
         command = Command(
             device.device,
             cdb,
@@ -147,8 +149,11 @@ class RequestQueue:
         command.at_head = not request.flags & FLAG_Q_AT_TAIL
         submit(command)
 
-    def wait(self, request: Request) -> None:
+    def wait(self, request: Request) -> bool:
         """Wait for the end of a request that SG_IO owns, and take it.
+
+        Returns:
+            True if it is forgotten too, because none of its data has to be copied; else `finish` it.
 
         Raises:
             OSError: EINTR; the request is an orphan then, and never sent again (SG-53).
@@ -159,7 +164,13 @@ class RequestQueue:
             if request.state is not _RCV:
                 request.orphan = True
                 raise os_error(errno.EINTR)
-            request.on(_TAKE)
+            request.state = _TAKEN[request.state]
+            transfer = request.transfer
+            if transfer is not None and transfer.source is not None:
+                return False
+            request.state = _RETURNED[request.state]
+            self._release(request)
+            return True
 
     def take(self, pack_id: int, *, nonblock: bool) -> Request:
         """Mark the oldest request that can be read (SG-41); wait for one if there is none (SG-42).
@@ -188,13 +199,13 @@ class RequestQueue:
                 raise os_error(errno.EINTR)
             if not found:
                 raise os_error(errno.EBADF if self.closed else errno.ENODEV)
-            found[0].on(_TAKE)
+            found[0].on(Event.TAKE)
             return found[0]
 
     def finish(self, request: Request) -> None:
         """The result of a request was read: forget it."""
         with self.lock:
-            request.on(_RETURN)
+            request.state = _RETURNED[request.state]
             self._release(request)
 
     def abandon(self) -> None:
@@ -289,7 +300,7 @@ class RequestQueue:
                     self._release(request)
                     return
                 request.sg_io_owned = False
-            request.on(_COMPLETE)
+            request.state = _COMPLETED[request.state]
             if self.waiting.threads:
                 self._ended.notify_all()
             owners = self._owners
@@ -307,7 +318,8 @@ class RequestQueue:
         if request.transfer is not None and request.transfer.uses_reserve:
             self.reserve_busy = False
         self._requests.remove(request)
-        self._forget_if_idle()
+        if self.closed:
+            self._forget_if_idle()
 
     def _forget_if_idle(self) -> None:
         if self.closed and not self._requests and not self.bsg:

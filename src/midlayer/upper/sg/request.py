@@ -61,6 +61,12 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (_S.FIN, _E.RETURN): _S.FREE,
 }
 
+
+def after(event: Event) -> dict[State, State]:
+    """Return the rows of `TRANSITIONS` for one event: the state before → the state after."""
+    return {before: then for (before, happened), then in TRANSITIONS.items() if happened is event}
+
+
 REQ_STATE = {State.PRIOR: 1, State.ACT: 1, State.RCV: 2, State.FIN: 3, State.FREE: 0}
 """``req_state`` of ``sg_req_info``."""
 

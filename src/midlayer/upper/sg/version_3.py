@@ -14,8 +14,9 @@ from midlayer.upper.sg.header import (
     INFO_CHECK,
     INFO_DIRECT_IO,
 )
+from midlayer.upper.sg.queue import MAX_CDB_BYTES
 from midlayer.upper.sg.request import SENSE_BYTES, Request
-from midlayer.upper.sg.transfer import check_range, os_error
+from midlayer.upper.sg.transfer import os_error
 
 if TYPE_CHECKING:
     from midlayer.upper.sg.descriptor import SgFile
@@ -61,17 +62,20 @@ def start(
         ) = abi.request.unpack_from(data)  # fmt: skip
         if interface_id != _INTERFACE_ID:
             raise os_error(errno.ENOSYS)
-        request.flags, request.cmd_len, request.header = flags, cmd_len, bytes(data[: abi.size])
+        request.flags, request.cmd_len = flags, cmd_len
+        request.header = bytes(data) if len(data) == abi.size else bytes(data[: abi.size])
         if flags & FLAG_MMAP_IO:
             _check_mmap(file, request)
         if not cmdp or not 6 <= cmd_len <= MAX_HEADER_CDB_BYTES:
             raise os_error(errno.EMSGSIZE)
         cdb = memory.read(cmdp, cmd_len)
-        check_range(abi, cmdp, cmd_len)
+        if cmdp + cmd_len > abi.address_end:
+            raise os_error(errno.EFAULT)
         request.opcode = cdb[0]
         if filter_for is not None:
             _check_filter(file, cdb, filter_for)
-        file.map_data(request, memory, direction, dxferp, iovec_count)
+        if request.dxfer_len or cmd_len > MAX_CDB_BYTES:
+            file.map_data(request, memory, direction, dxferp, iovec_count)
     except BaseException:
         file.refuse(request)
         raise
@@ -93,12 +97,13 @@ def sg_io(file: SgFile, address: int, memory: Memory, caller: Caller) -> int:
     full_access = file.may_read and file.may_write
     request, cdb = start(file, data, memory, sg_io_owned=True, filter_for=None if full_access else caller)
     file.send(request, cdb)
-    file.wait(request)
+    forgotten = file.wait(request)
     try:
         memory.write(address + file.abi.answer_at, _answer(request, memory))
         _deliver(request, memory)
     finally:
-        file.finish(request)
+        if not forgotten:
+            file.finish(request)
     return 0
 
 

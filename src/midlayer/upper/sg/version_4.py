@@ -58,13 +58,14 @@ def sg_io(file: SgFile, address: int, memory: Memory, caller: Caller) -> int:
     if not cdb:
         raise os_error(errno.EINVAL)
     request = _submit(file, header, cdb, memory)
-    file.wait(request)
+    forgotten = file.wait(request)
     try:
         memory.write(address + V4_ANSWER_AT, _answer(request, header, memory))
         if request.transfer is not None:
             request.transfer.deliver(memory)
     finally:
-        file.finish(request)
+        if not forgotten:
+            file.finish(request)
     return 0
 
 
