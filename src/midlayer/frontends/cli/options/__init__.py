@@ -14,7 +14,7 @@ _MODULES = (running, lists, management, commands, iscsi, policy, rules, faults)
 SUBJECTS = {
     "Run it": ("up", "exec", "status", "reload", "logging"),
     "See what is there, and what happens": (
-        "attached", "detached", "hosts", "map", "events", "monitor", "info", "sg",
+        "attached", "detached", "hosts", "map", "events", "monitor", "info", "sg", "eh",
     ),
     "Change what is there": ("plug", "unplug", "rescan", "online", "offline"),
     "Ask a device": ("inq", "vpd", "luns", "readcap", "turs", "modes", "logs", "opcodes", "persist", "sense"),

@@ -21,5 +21,6 @@ EXAMPLES = {
     "dd": "midlayer dd if=/dev/sg1 of=disk.img bs=512 thr=8 time=1",
     "logs": "midlayer logs --page 0d sg3",
     "persist": "midlayer persist sg3 --out register --new-key 0xabc",
+    "eh": "midlayer eh status 2:0:1:0 --follow",
     "raw": "midlayer raw 2:0:1:0 12 00 00 00 24 00 -r 36",
 }

@@ -30,3 +30,7 @@ def add(verbs: Verbs) -> None:
     sg.add_argument(
         "--interval", type=seconds, default=1.0, metavar="SEC", help="seconds between two tables (1)"
     )
+    eh = verbs.add("eh", "eh", "eh", "print which hosts recover from errors, and what was done")
+    eh.add_argument("what", choices=("status",), help="the error handler of each host")
+    eh.add_argument("of", nargs="?", metavar="HOST|DEVICE", help="2, 2:0:1:0 or sg3; all hosts by default")
+    eh.add_argument("--follow", action="store_true", help="go on with steps of recovery as they come")
