@@ -21,6 +21,7 @@ from midlayer.errors import AddressError, DeviceUrlError
 _NODE = re.compile(r"(?:/dev/)?((?:sg\d+)|(?:sd[a-z]+)|(?:n?st\d+)|(?:sr\d+)|(?:ch\d+))", re.ASCII)
 
 
+_NAME = re.compile(r"[^\W\d][^\s:?/]*(?:/[^\s/][^\s/]*)*")
 _ISCSI_PATH = re.compile(r"/([^/]+)/(\d{1,20})", re.ASCII)
 _ISCSI_PORT = 3260
 _USER = re.compile(r"//[^/]*@")
@@ -64,6 +65,11 @@ class IscsiForm(NamedTuple):
 DeviceUrl = AddressForm | NodeForm | VirtualForm | IscsiForm
 
 FORMS = "write 2:0:1:0, /dev/sg3, sg3, virtual:disk?size=1G or iscsi://host/iqn/lun"
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text may be a name that a rule gave a device: ``boot_disk``, ``disk/by-id/…``."""
+    return _NAME.fullmatch(text) is not None and _NODE.fullmatch(text) is None
 
 
 def parse_device_url(text: str) -> DeviceUrl:

@@ -161,10 +161,18 @@ class OwnEnvironment(SystemEnvironment):
         view: The device that an event is about.
         programs: False to run none.
         clock: What limits the time of programs.
+        given: Properties that earlier events gave the device.
     """
 
-    def __init__(self, view: DeviceView, *, programs: bool = True, clock: Clock | None = None) -> None:
-        super().__init__(clock=clock)
+    def __init__(
+        self,
+        view: DeviceView,
+        *,
+        programs: bool = True,
+        clock: Clock | None = None,
+        given: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(clock=clock, given=given)
         self._programs = programs
         self._by_path = {f"{_SYS}{step.devpath}": step for step in chain(view)}
         self._nodes = {step.devnode for step in chain(view) if step.devnode}
@@ -185,6 +193,9 @@ class OwnEnvironment(SystemEnvironment):
         self, view: DeviceView, words: Sequence[str], properties: Mapping[str, str], timeout_s: float
     ) -> BuiltinResult:
         return Environment.builtin(self, view, words, properties, timeout_s)
+
+    def database(self, view: DeviceView) -> Mapping[str, str]:
+        return self.given  # udev's database has the kernel's device of that number
 
     def device(self, subsystem: str, sysname: str) -> DeviceView | None:
         for step in self._by_path.values():

@@ -189,6 +189,7 @@ class SystemEnvironment(Environment):
         database: Directory of udev's database, for IMPORT{db} and IMPORT{parent}.
         programs: Directories of programs that are named without a path.
         clock: What limits the time of programs.
+        given: Properties of the event's device that are known besides those of the database.
     """
 
     def __init__(
@@ -198,6 +199,7 @@ class SystemEnvironment(Environment):
         database: str = "/run/udev/data",
         programs: Sequence[str] = PROGRAM_DIRECTORIES,
         clock: Clock | None = None,
+        given: Mapping[str, str] | None = None,
     ) -> None:
         machine = platform.machine()
         self.arch = _ARCHITECTURES.get(machine, machine)
@@ -205,6 +207,7 @@ class SystemEnvironment(Environment):
         self._sys_root = sys_root
         self._database = Path(database)
         self._program_directories = programs
+        self.given = dict(given or {})
         self._clock = SystemClock() if clock is None else clock
 
     def read_file(self, path: str) -> bytes | None:
@@ -288,7 +291,7 @@ class SystemEnvironment(Environment):
             key, equals, value = line.removeprefix("E:").partition("=")
             if line.startswith("E:") and equals:
                 found[key] = value
-        return found
+        return found | self.given
 
 
 def database_id(view: DeviceView) -> str:
@@ -298,6 +301,13 @@ def database_id(view: DeviceView) -> str:
     if index := view.properties.get("IFINDEX"):
         return f"n{index}"
     return f"+{view.subsystem}:{view.sysname.replace('/', '!')}"
+
+
+def program_path(name: str) -> str:
+    """Return where a program of RUN is, whether or not there is a file."""
+    return _program(name, PROGRAM_DIRECTORIES) or (
+        name if name.startswith("/") else f"{PROGRAM_DIRECTORIES[0]}/{name}"
+    )
 
 
 def _program(name: str, directories: Sequence[str]) -> str | None:
@@ -337,4 +347,5 @@ __all__ = [
     "ProgramResult",
     "SystemEnvironment",
     "database_id",
+    "program_path",
 ]

@@ -5,15 +5,23 @@ from __future__ import annotations
 import errno
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from midlayer.errors import MidlayerError
 from midlayer.frontends.agents.job import Job, Outcome
 
 _log = logging.getLogger("midlayer.agents")
 
-Action = Callable[[tuple[str, ...]], None]
-"""Called with the job's arguments; a `MidlayerError` is its failure."""
+Action = Callable[[tuple[str, ...]], Iterable[Job] | None]
+"""Called with the job's arguments; a `MidlayerError` is its failure.
+
+What it returns runs next for the job's key, as a part of the same event, before what waits already.
+"""
+
+Ended = Callable[[Job, Outcome, tuple[Job, ...]], None]
+
+END_S = 5.0
+"""How long the end waits for actions that run; a program that a rule asks may take longer."""
 
 
 class Actions:
@@ -23,12 +31,12 @@ class Actions:
         self.by_name: dict[str, Action] = {}
         self._threads: set[threading.Thread] = set()
 
-    def start(self, job: Job, ended: Callable[[Job, Outcome], None]) -> None:
-        """Run an action; `ended` is called at its end, in its thread."""
+    def start(self, job: Job, ended: Ended) -> None:
+        """Run an action; `ended` is called at its end, in its thread, with what is to run next."""
 
         def run() -> None:
             try:
-                ended(job, self._run(job))
+                ended(job, *self._run(job))
             finally:
                 self._threads.discard(thread)
 
@@ -39,18 +47,18 @@ class Actions:
     def close(self) -> None:
         """Wait for the actions that run."""
         for thread in list(self._threads):
-            thread.join()
+            thread.join(END_S)
 
-    def _run(self, job: Job) -> Outcome:
+    def _run(self, job: Job) -> tuple[Outcome, tuple[Job, ...]]:
         action = self.by_name.get(job.action)
         if action is None:
-            return Outcome("not-started", errno.ENOENT)
+            return Outcome("not-started", errno.ENOENT), ()
         try:
-            action(job.arguments)
+            following = tuple(action(job.arguments) or ())
         except MidlayerError as error:
             text = str(error).encode()
-            return Outcome("exited", 1, text, len(text))
+            return Outcome("exited", 1, text, len(text)), ()
         except Exception:
             _log.exception("action %s raised", job.action)
-            return Outcome("exited", 1)
-        return Outcome("exited", 0)
+            return Outcome("exited", 1), ()
+        return Outcome("exited", 0), following

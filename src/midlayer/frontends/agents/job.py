@@ -61,6 +61,8 @@ class Job:
         timeout_s: Seconds that the program has.
         event_count: The event that it is for; 0 if there is none, and its outcome is not kept then.
         step: Which of the steps of that event.
+        recorded: False for an action that only finds out what is to run: it is run again after a restart
+            for as long as something of its event is left, and its outcome is nobody's concern.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Job:
     timeout_s: float = DEFAULT_TIMEOUT_S
     event_count: int = 0
     step: int = 0
+    recorded: bool = True
 
 
 class Outcome(NamedTuple):

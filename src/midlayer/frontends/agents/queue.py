@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from midlayer.frontends.agents.job import Job
 
@@ -32,6 +33,11 @@ class JobQueue:
             self._ready.append(job.key)
         jobs.append(job)
         self._waiting += 1
+
+    def put_first(self, key: str, jobs: Sequence[Job]) -> None:
+        """Add jobs before those that wait; a job of the key has to run."""
+        self._jobs[key].extendleft(reversed(jobs))
+        self._waiting += len(jobs)
 
     def take(self) -> Job | None:
         """Return the next job that may run now, None if there is none."""

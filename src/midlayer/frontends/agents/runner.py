@@ -78,8 +78,9 @@ class AgentRunner:
         self._open: dict[int, int] = {}  # jobs that are left, by event count; in order of the counts
         self._begun: dict[Job, tuple[float, float]] = {}  # wall and monotonic
         self._outcomes: list[AgentRun] = []
+        self._unwritten = 0  # jobs that ended since the position was written, and left no outcome
         self._submitted: deque[Job] = deque()
-        self._action_ends: deque[tuple[Job, Outcome]] = deque()
+        self._action_ends: deque[tuple[Job, Outcome, tuple[Job, ...]]] = deque()
         self._already: set[tuple[int, int, str]] = set()  # runs that an earlier daemon recorded
         self._failing: set[str] = set()
         self._record_timer: Timer | None = None
@@ -112,8 +113,10 @@ class AgentRunner:
         self._wake(force=True)
 
     def add_planner(self, planner: Planner) -> None:
-        """Have somebody else say as well what is to be run for each event. Call it before `start`."""
+        """Have somebody else say as well what is to be run for each event: from `start`, or from now on."""
         self._planners.append(planner)
+        if self._started and not self._wanted:
+            self._start_count = self._scsimon.event_count
         self._wanted = True
 
     def add_action(self, name: str, action: Action) -> None:
@@ -275,8 +278,12 @@ class AgentRunner:
         except Exception:
             _log.exception("event %d: what to run for it could not be found out", event.event_count)
             return
+        yield from self._new(jobs)
+
+    def _new(self, jobs: Iterable[Job]) -> Iterator[Job]:
+        """Yield the jobs that no earlier daemon has run."""
         for job in jobs:
-            key = (event.event_count, job.step, job.name)
+            key = (job.event_count, job.step, job.name)
             if key in self._already:
                 self._already.discard(key)
             else:
@@ -309,12 +316,14 @@ class AgentRunner:
 
     # From jobs to outcomes
 
-    def _action_ended(self, job: Job, outcome: Outcome) -> None:
-        self._action_ends.append((job, outcome))
+    def _action_ended(self, job: Job, outcome: Outcome, following: tuple[Job, ...]) -> None:
+        self._action_ends.append((job, outcome, following))
         self._wake(force=True)
 
-    def _ended(self, job: Job, outcome: Outcome) -> None:
+    def _ended(self, job: Job, outcome: Outcome, following: tuple[Job, ...] = ()) -> None:
         wall_s, begun_s = self._begun.pop(job)
+        new = list(self._new(following))
+        self._queue.put_first(job.key, new)
         self._queue.finished(job.key)
         if job.name not in self._failing and not outcome.ok:
             _log.warning("agent %s: %s for %s; more of it is in the events only", job.name, outcome, job.key)
@@ -322,20 +331,23 @@ class AgentRunner:
         if not job.event_count:
             return
         duration_s = self._clock.monotonic() - begun_s
-        self._outcomes.append(
-            AgentRun(
-                job.event_count,
-                job.step,
-                job.name,
-                outcome.kind,
-                outcome.status,
-                wall_s,
-                duration_s,
-                outcome.output,
-                outcome.output_size,
+        if job.recorded:
+            self._outcomes.append(
+                AgentRun(
+                    job.event_count,
+                    job.step,
+                    job.name,
+                    outcome.kind,
+                    outcome.status,
+                    wall_s,
+                    duration_s,
+                    outcome.output,
+                    outcome.output_size,
+                )
             )
-        )
-        left = self._open.get(job.event_count, 1) - 1
+        else:
+            self._unwritten += 1
+        left = self._open.get(job.event_count, 1) - 1 + len(new)
         if left:
             self._open[job.event_count] = left
         else:
@@ -343,10 +355,11 @@ class AgentRunner:
 
     def _record(self, *, force: bool = False) -> None:
         """Write outcomes down, if they are many, wait for long, or nothing else is going on."""
-        if not self._outcomes and not (force and self._active):
+        many = self._unwritten >= _RECORD_AT_ONCE
+        if not self._outcomes and not ((force or many) and self._active):
             return
         nothing_else = not self._begun and not len(self._queue)
-        if not (force or self._record_due or nothing_else or len(self._outcomes) >= _RECORD_AT_ONCE):
+        if not (force or many or self._record_due or nothing_else or len(self._outcomes) >= _RECORD_AT_ONCE):
             if self._record_timer is None:
                 self._record_timer = self._clock.call_later(RECORD_S, self._time_to_record)
             return
@@ -359,6 +372,7 @@ class AgentRunner:
                 self._record_timer = self._clock.call_later(RECORD_S, self._time_to_record)
             return
         self._outcomes = []
+        self._unwritten = 0
 
     def _time_to_record(self) -> None:
         self._record_timer = None

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from midlayer.device_url import AddressForm, NodeForm, parse_device_url
+from midlayer.device_url import AddressForm, NodeForm, is_name, parse_device_url
 from midlayer.errors import DaemonError, NodeError, UsageError
 from midlayer.frontends.cli.output import clean, hex_dump, print_json
 from midlayer.frontends.exit_status import MALFORMED, of_result
@@ -31,8 +31,12 @@ def find(options: argparse.Namespace) -> Executor:
     A path and a virtual: unit are opened here. An address or a bare node name belongs to the daemon,
     or, where none runs, to the kernel.
     """
-    form = parse_device_url(options.device)
     socket = options.socket or default_socket()
+    if is_name(options.device) and (options.socket is not None or socket.exists()):
+        from midlayer.frontends.cli.client import Client, RemoteDevice
+
+        return RemoteDevice(Client(socket), options.device)
+    form = parse_device_url(options.device)
     by_name = isinstance(form, AddressForm) or (isinstance(form, NodeForm) and not form.explicit)
     if by_name and (options.socket is not None or socket.exists()):
         from midlayer.frontends.cli.client import Client, RemoteDevice

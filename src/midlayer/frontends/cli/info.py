@@ -60,5 +60,7 @@ def _properties(view: DeviceView, environment: Environment) -> dict[str, str]:
     if isinstance(environment, OwnEnvironment):
         found = dict(RuleSet.load(DIRECTORIES).apply(view, "add", environment).properties)
         found.pop("ACTION", None)
-        return found
+        given = environment.database(view)
+        links = dict.fromkeys(f"{given.get('DEVLINKS', '')} {found.get('DEVLINKS', '')}".split())
+        return {**found, **given} | ({"DEVLINKS": " ".join(links)} if links else {})
     return {**view.properties, **environment.database(view)}

@@ -16,7 +16,9 @@ def reload(options: argparse.Namespace) -> int:
     if options.json:
         print_json(answer)
         return 0
-    print(f"{answer['file']}: {answer['agents']} agents, {answer['quarantine']} quarantine rules in force")
+    quarantine, rules = answer["quarantine"], answer["rules"]
+    in_force = f"{answer['agents']} agents, {quarantine} quarantine rules, {rules} udev rules in force"
+    print(f"{answer['file']}: {in_force}")
     if answer["after_restart"]:
         print(f"changed, and in force after a restart: {', '.join(answer['after_restart'])}")
     return 0

@@ -8,9 +8,17 @@ import errno
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from midlayer.device_url import AddressForm, DeviceUrl, NodeForm, VirtualForm, parse_device_url
+from midlayer.address import Address
+from midlayer.device_url import (
+    AddressForm,
+    DeviceUrl,
+    NodeForm,
+    VirtualForm,
+    is_name,
+    parse_device_url,
+)
 from midlayer.errors import DeviceUrlError, NodeError
 from midlayer.frontends.own_devices import OwnEnvironment, first_of_its_kind
 from midlayer.frontends.places import default_socket
@@ -32,7 +40,7 @@ def viewed(options: argparse.Namespace, *, programs: bool = True) -> Iterator[tu
     if text.startswith(("/sys/", "/devices/", "/class/", "/block/", "/bus/")):
         yield _in_sysfs(text if text.startswith("/sys/") else f"/sys{text}", text), SystemEnvironment()
         return
-    form = parse_device_url(text)
+    form = None if is_name(text) else parse_device_url(text)
     if isinstance(form, VirtualForm):
         from midlayer.device import open_device
 
@@ -40,15 +48,26 @@ def viewed(options: argparse.Namespace, *, programs: bool = True) -> Iterator[tu
             view = first_of_its_kind(device.logical_unit)
             yield view, OwnEnvironment(view, programs=programs)
         return
-    own = _of_daemon(options, form)
-    if own is not None:
-        yield own, OwnEnvironment(own, programs=programs)
+    seen = _of_daemon(options, form)
+    if seen is None:
+        yield _of_kernel(form or parse_device_url(text), text), SystemEnvironment()
+    elif (own := seen.view) is not None:
+        yield own, OwnEnvironment(own, programs=programs, given=seen.given)
     else:
-        yield _of_kernel(form, text), SystemEnvironment()
+        kernel_form = form if isinstance(form, NodeForm) else AddressForm(Address.parse(seen.address))
+        yield _of_kernel(kernel_form, text), SystemEnvironment(given=seen.given)
 
 
-def _of_daemon(options: argparse.Namespace, form: DeviceUrl) -> PlainView | None:
-    """Return a device of the daemon's own; None if it is the kernel's, or no daemon is there to ask."""
+class _Seen(NamedTuple):
+    """What the daemon says of a device; `view` is None for one of the kernel's."""
+
+    view: PlainView | None
+    address: str
+    given: Mapping[str, str]
+
+
+def _of_daemon(options: argparse.Namespace, form: DeviceUrl | None) -> _Seen | None:
+    """Ask the daemon for a device; None if a path names the kernel's, or no daemon is there to ask."""
     if isinstance(form, NodeForm) and form.explicit:
         return None
     socket = options.socket or default_socket()
@@ -61,7 +80,7 @@ def _of_daemon(options: argparse.Namespace, form: DeviceUrl) -> PlainView | None
     view: PlainView | None = None
     for seen in reversed(answer["devices"]):
         view = _rebuilt(seen, view)
-    return view
+    return _Seen(view, answer["address"], answer["given"])
 
 
 def _rebuilt(seen: Mapping[str, Any], parent: PlainView | None) -> PlainView:

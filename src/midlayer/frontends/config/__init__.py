@@ -11,6 +11,7 @@ from midlayer.frontends.config.general import parse_listen, read_daemon, read_lo
 from midlayer.frontends.config.hosts import read_hosts
 from midlayer.frontends.config.model import OWN_HOSTS_FROM, Config
 from midlayer.frontends.config.policy import read_agents, read_limits, read_quarantine
+from midlayer.frontends.config.rules import read_rules
 from midlayer.frontends.config.tables import only_known
 from midlayer.frontends.config.targets import read_targets
 from midlayer.frontends.fault_tables import read_faults
@@ -30,6 +31,7 @@ TABLES: Mapping[str, Callable[[Any, Path], Mapping[str, Any]]] = {
     "fault": lambda tables, _base: {"faults": read_faults(tables, ("fault",))},
     "filter": lambda tables, base: {"filters": read_filters(tables, ("filter",), base)},
     "target": read_targets,
+    "rules": read_rules,
 }
 """The tables of a configuration, in the order in which they are checked.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from midlayer.frontends.agents.job import Agent, AgentLimits
+from midlayer.frontends.config.rules import RulesSpec
 from midlayer.frontends.filter_tables import FilterSpec
 from midlayer.frontends.target.spec import TargetSpec
 from midlayer.lower.filters import FaultRule, Recording
@@ -38,6 +39,7 @@ class Config:
         agents: Programs that run for devices that come or go.
         agent_limits: What they may use together.
         quarantine: Rules for devices that are kept back.
+        rules: Where rule files are.
         file: Where it was read from; None if it was not.
     """
 
@@ -58,4 +60,5 @@ class Config:
     agents: tuple[Agent, ...] = ()
     agent_limits: AgentLimits = field(default_factory=AgentLimits)
     quarantine: tuple[QuarantineRule, ...] = ()
+    rules: RulesSpec = field(default_factory=RulesSpec)
     file: Path | None = None

@@ -44,7 +44,7 @@ def _agent(table: Mapping[str, Any], base: Path) -> Agent:
     """Read one ``[[agent]]``; a program with a slash in its name starts from the file's directory."""
     values = read_keys(
         table,
-        {"command": lambda value: _command(value, base), "name": _text, "only": _only, "timeout_s": _seconds},
+        {"command": lambda value: _command(value, base), "name": _text, "only": _only, "timeout_s": seconds},
     )
     if "command" not in values:
         raise TableMistake(("command",), 'is missing; write command = ["/etc/midlayer/scsi.agent"]')
@@ -59,8 +59,8 @@ def _quarantine(table: Mapping[str, Any]) -> QuarantineRule:
         "qualifier": lambda value: _of_unit("qualifier", value),
         "type": lambda value: _of_unit("type", value),
         "action": _action,
-        "probe_s": _seconds,
-        "max_probe_s": _seconds,
+        "probe_s": seconds,
+        "max_probe_s": seconds,
     }
     rule = QuarantineRule(**read_keys(table, converters))
     if not any(key in table for key in _MATCHES):
@@ -89,7 +89,8 @@ def _only(value: object) -> str:
     return str(value)
 
 
-def _seconds(value: object) -> float:
+def seconds(value: object) -> float:
+    """Read a time: more than 0 and at most a day."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(float(value)) or not 0 < float(value) <= _LONGEST_S:  # type: ignore[arg-type]
         raise ValueError(f"{value!r} must be seconds, more than 0 and at most a day")

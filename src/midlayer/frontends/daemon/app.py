@@ -23,7 +23,7 @@ from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.eh import add_eh
 from midlayer.frontends.daemon.faults import add_faults
 from midlayer.frontends.daemon.logging_level import add_logging
-from midlayer.frontends.daemon.policy_api import add_policy, with_agents
+from midlayer.frontends.daemon.policy_api import add_policy, with_agents, with_links
 from midlayer.frontends.daemon.rules import add_rules
 from midlayer.frontends.daemon.sg_debug import add_sg_debug
 from midlayer.frontends.daemon.stream import Followers, server_sent_events
@@ -91,7 +91,9 @@ def _add_lists(app: FastAPI, daemon: Daemon) -> None:
     @app.get("/v1/attached", response_model=models.Items, summary="Devices that are there")
     def attached(offset: int = offset, limit: int | None = limit) -> Any:
         snapshot = scsimon.snapshot()
-        return items(snapshot.attached, offset, limit, snapshot.event_count)
+        chosen = snapshot.attached[offset:][:limit]
+        shown = [with_links(daemon, record) for record in chosen]
+        return {"event_count": snapshot.event_count, "items": shown}
 
     @app.get("/v1/detached", response_model=models.Items, summary="Devices that went, latest first")
     def detached(offset: int = offset, limit: int | None = limit) -> Any:
@@ -103,13 +105,13 @@ def _add_lists(app: FastAPI, daemon: Daemon) -> None:
         snapshot = scsimon.snapshot()
         return items(snapshot.hosts, offset, limit, snapshot.event_count)
 
-    @app.get("/v1/attached/{device}", response_model=models.Items, summary="One device that is there")
+    @app.get("/v1/attached/{device:path}", response_model=models.Items, summary="One device that is there")
     def attached_device(device: str) -> Any:
         address = str(daemon.find(device).address)
         snapshot = scsimon.snapshot()
         for record in snapshot.attached:
             if record.address == address:
-                return {"event_count": snapshot.event_count, "items": [record.to_json()]}
+                return {"event_count": snapshot.event_count, "items": [with_links(daemon, record)]}
         raise errors.NoSuchDevice(f"{device}: not attached any more")
 
     @app.get("/v1/status", response_model=models.Status, summary="How the daemon is")

@@ -20,7 +20,9 @@ from midlayer.errors import (
     UsageError,
 )
 from midlayer.frontends.config import Config
+from midlayer.frontends.daemon.device_rules import read_rules
 from midlayer.frontends.daemon.policy import Policy, no_such_quarantined
+from midlayer.frontends.daemon.rule_actions import RuleActions
 from midlayer.frontends.filter_tables import open_filters
 from midlayer.frontends.target.server import TargetServer
 from midlayer.lower.filters import ReplayDriver, faults_of
@@ -54,6 +56,7 @@ class Daemon:
 
     Raises:
         EventLogError: If the state directory can not be used; nothing is started then.
+        ConfigError: If there is a mistake in a rule file.
     """
 
     def __init__(self, config: Config, state: Path | None) -> None:
@@ -61,6 +64,7 @@ class Daemon:
         self.subsystem = Subsystem(first_host_no=config.first_host_no)
         for entry in config.quirks:
             self.subsystem.quirks.add(entry)
+        rules = read_rules(config)
         log = EventLog(state, keep_events=config.keep_events, keep_detached=config.keep_detached)
         try:
             runs = AgentRuns(log)
@@ -68,7 +72,8 @@ class Daemon:
             log.close()
             raise
         self.scsimon = ScsimonDriver(log, self.subsystem.clock)
-        self.policy = Policy(self.subsystem, self.scsimon, runs, config)
+        self.policy = Policy(self.subsystem, self.scsimon, runs, config, rules)
+        RuleActions(self).add()
         self.trace = CommandTrace(self.subsystem)
         self.virtual = VirtualDriver(self.subsystem)
         self.iscsi = IscsiDriver(self.subsystem)
@@ -98,6 +103,7 @@ class Daemon:
             hosts, _ = self.replay.add_hosts(recording)
             self._filters.callback(self.replay.remove_hosts, hosts)
         self.scsimon.settle()
+        self.policy.worker.submit(self.policy.rules.learn)
         for target in self.config.targets:
             self.targets.add(target)
         for rule in self.config.faults:
@@ -126,19 +132,28 @@ class Daemon:
         return [host for host in self.subsystem.hosts() if host.template is self.virtual]
 
     def find(self, text: str) -> LogicalUnit:
-        """Return the device that a user named, by address or by node.
+        """Return the device that a user named: by address, by node, or by a name that a rule gave it.
 
         Raises:
             NoSuchDevice: If nothing of that name is attached.
             DeviceUrlError: If the text does not name a device of a subsystem.
         """
-        form = parse_device_url(text)
+        try:
+            form = parse_device_url(text)
+        except DeviceUrlError:
+            address = self.policy.rules.find(text)
+            if address is None:
+                raise
+            return self.subsystem.device(address)
         if isinstance(form, AddressForm):
             return self.subsystem.device(form.address)
         if isinstance(form, NodeForm):
             for device in self.subsystem.devices():
                 if form.name in device.names.values():
                     return device
+            address = self.policy.rules.find(text)
+            if address is not None:
+                return self.subsystem.device(address)
             raise NoSuchDevice(f"{text}: no attached device has this node; see midlayer attached")
         raise DeviceUrlError(f"{text!r} does not name a device of the daemon; write 2:0:1:0, or sg3")
 
@@ -181,6 +196,13 @@ class Daemon:
         if self.monitor is not None:
             self.monitor.catch_up()
         return self.subsystem.device(address)
+
+    def scan(self, text: str) -> None:
+        """Have a host look at one address, whether or not a device is there."""
+        host_no, channel, target, lun = Address.parse(text)
+        host = self.subsystem.host(host_no)
+        if not host.template.user_scan(host, channel, target, lun):
+            self.subsystem.scan_host(host, channel, target, lun)
 
     def unplug(self, text: str, *, force: bool = False) -> Address:
         """Remove a device; a virtual one is pulled out, the kernel is asked to delete one of its own.

@@ -12,38 +12,50 @@ from midlayer.address import Address
 from midlayer.errors import InvalidRequest, NoSuchDevice
 from midlayer.frontends.agents import AgentRunner
 from midlayer.frontends.config import Config, load
+from midlayer.frontends.daemon.device_rules import DeviceRules
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.subsystem import Subsystem
+from midlayer.rules import RuleSet
 from midlayer.upper.policy import IdentityKeeper, Quarantine, Verification, Worker
 from midlayer.upper.scsimon import DeviceRecord, Kind, ScsimonDriver
 from midlayer.upper.scsimon.agent_runs import AgentRuns
 
 _log = logging.getLogger("midlayer.policy")
 
-_RELOADED = ("agents", "agent_limits", "quarantine", "file")
+_RELOADED = ("agents", "agent_limits", "quarantine", "rules", "file")
 
 Attributes = Sequence[tuple[str, str | None]]
 """Attribute and pattern; None stands for any value."""
 
 
 class Policy:
-    """Agents, quarantine and identity of one subsystem.
+    """Agents, rules, quarantine and identity of one subsystem.
 
     Args:
         subsystem: Whose devices.
         scsimon: Their events.
         runs: Where the outcomes of agents are kept.
         config: What to begin with.
+        rules: The rules of its rule files.
     """
 
-    def __init__(self, subsystem: Subsystem, scsimon: ScsimonDriver, runs: AgentRuns, config: Config) -> None:
+    def __init__(
+        self,
+        subsystem: Subsystem,
+        scsimon: ScsimonDriver,
+        runs: AgentRuns,
+        config: Config,
+        rules: RuleSet,
+    ) -> None:
         self.config = config
         self.worker = Worker()
         self.keeper = IdentityKeeper(scsimon, self.worker)
         self.quarantine = Quarantine(subsystem, scsimon, self.worker, config.quarantine)
         self.keeper.on_change = self.quarantine.reconsider
         self.runner = AgentRunner(scsimon, runs, subsystem.clock, limits=config.agent_limits)
-        self.on_reload: list[Callable[[Config], None]] = []
+        self.rules = DeviceRules(subsystem, scsimon, self.runner, rules, config.rules.timeout_s)
+        self.quarantine.judge = self.rules.judge
+        self.on_reload: list[Callable[[Config], None]] = [self.rules.reload]
         self._subsystem = subsystem
         self._scsimon = scsimon
         subsystem.attention = self._attention
@@ -109,7 +121,7 @@ class Policy:
     # Reload
 
     def reload(self) -> dict[str, Any]:
-        """Read the configuration file again and put its agents and rules in force.
+        """Read the configuration file and rule files again, and put agents and rules in force.
 
         Returns:
             What is in force now, and which other tables differ and wait for a restart.
@@ -137,6 +149,7 @@ class Policy:
             "file": str(new.file),
             "agents": len(new.agents),
             "quarantine": len(new.quarantine),
+            "rules": len(self.rules.rules),
             "after_restart": waiting,
         }
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.models import EventCount, Items, Request
-from midlayer.upper.scsimon import Event
+from midlayer.upper.scsimon import DeviceRecord, Event
 
 
 class Verify(Request):
@@ -51,6 +51,7 @@ class Reloaded(BaseModel):
     file: str
     agents: int = Field(description="Agents that are configured")
     quarantine: int = Field(description="Quarantine rules")
+    rules: int = Field(description="udev rules")
     after_restart: list[str] = Field(description="Settings that differ now and wait for a restart")
 
 
@@ -106,6 +107,16 @@ def add_policy(app: FastAPI, daemon: Daemon) -> None:
     def agents() -> Any:
         names = [agent.name for agent in policy.runner.agents]
         return {"event_count": scsimon.event_count, **policy.runner.status(), "agents": names}
+
+
+def with_links(daemon: Daemon, record: DeviceRecord) -> dict[str, Any]:
+    """Return an attached device as documented, with the names that rules gave it."""
+    shown: dict[str, Any] = {}
+    for key, value in record.to_json().items():
+        if key == "vendor":
+            shown["links"] = list(daemon.policy.rules.links(record.address, record.attach_count))
+        shown[key] = value
+    return shown
 
 
 def with_agents(daemon: Daemon, events: list[Event]) -> list[dict[str, Any]]:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from midlayer.device_url import NodeForm, parse_device_url
+from midlayer.errors import DeviceUrlError
 from midlayer.frontends.daemon.core import Daemon
+from midlayer.frontends.daemon.rule_views import kernel_views
 from midlayer.frontends.own_devices import OwnEnvironment, node_views, unit_view, view_of
 from midlayer.lower.linux import LinuxDriver
 from midlayer.mid.clock import Clock
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.rules import DeviceView, Outcome, RuleSet, SystemEnvironment
-from midlayer.rules.sysfs_view import SysfsView
 from midlayer.rules.view import chain
 
 
@@ -42,24 +44,27 @@ class Seen(BaseModel):
     event_count: int
     address: str
     own: bool = Field(description="False: a kernel device; sysfs has the rest")
+    given: dict[str, str] = Field(
+        description="Properties that the daemon's rules gave it, DEVLINKS among them"
+    )
     devices: list[SeenDevice] = Field(description="The device, its parent, the parent's parent …")
 
 
 def add_rules(app: FastAPI, daemon: Daemon) -> None:
     """Add the call to an application."""
 
-    @app.get("/v1/info/{device}", response_model=Seen, summary="A device as rules see it")
+    @app.get("/v1/info/{device:path}", response_model=Seen, summary="A device as rules see it")
     def info(device: str) -> Any:
         unit = daemon.find(device)
-        form = parse_device_url(device)
         own = unit.host.template is daemon.virtual
-        name = form.name if isinstance(form, NodeForm) else ""
-        view = view_of(unit, name, _counts(daemon, unit)) if own else None
+        view = view_of(unit, _name(device), _counts(daemon, unit))
+        given = daemon.policy.rules.properties(str(unit.address), view.devpath)
         return {
             "event_count": daemon.scsimon.event_count,
             "address": str(unit.address),
             "own": own,
-            "devices": [_seen(step) for step in chain(view)] if view is not None else [],
+            "devices": [_seen(step) for step in chain(view)] if own else [],
+            "given": {key: value for key, value in given.items() if key != "ACTION"},
         }
 
 
@@ -84,23 +89,17 @@ def outcomes(
     """
     if isinstance(device.host.template, LinuxDriver):
         system = SystemEnvironment(clock=clock)
-        return [rules.apply(view, action, system) for view in _kernel_views(device)]
+        return [rules.apply(view, action, system) for view in kernel_views(device)]
     views = [unit_view(device, counts), *node_views(device, counts)]
     return [rules.apply(view, action, OwnEnvironment(view, clock=clock)) for view in views]
 
 
-def _kernel_views(device: LogicalUnit) -> list[SysfsView]:
-    place = f"/sys/bus/scsi/devices/{device.address}"
-    names = (
-        f"{kind}/{name.rpartition('/')[2]}"
-        for key, name in device.names.items()
-        for kind in _DIRECTORIES.get(key, ())
-    )
-    found = (SysfsView.find(path) for path in (place, *(f"{place}/{name}" for name in names)))
-    return [view for view in found if view is not None]
-
-
-_DIRECTORIES = {"sg": ("scsi_generic",), "sd": ("block",), "sr": ("block",), "st": ("scsi_tape",)}
+def _name(text: str) -> str:
+    """Return the node that a user named; empty for an address, or a name that a rule gave."""
+    with suppress(DeviceUrlError):
+        form = parse_device_url(text)
+        return form.name if isinstance(form, NodeForm) else ""
+    return ""
 
 
 def _counts(daemon: Daemon, unit: LogicalUnit) -> dict[str, int]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -42,6 +42,10 @@ _log = logging.getLogger("midlayer.quarantine")
 
 TELLING: frozenset[tuple[int, int]] = frozenset({(0x3F, 0x03), (0x3F, 0x0E), (0x2A, 0x06)})
 """Unit attentions of a target after which its quarantined devices are asked at once."""
+
+
+Judge = Callable[[LogicalUnit, bool], QuarantineRule | None]
+"""Says why a device is to be kept back, if it is; True if that must not take time: a scan waits."""
 
 
 _NOT_SHOWN = frozenset({"session", "names", "state", "host_data"})
@@ -96,6 +100,9 @@ class Quarantine:
         scsimon: Where it is recorded that a device is quarantined or released.
         worker: Where devices are asked and removed.
         rules: The first rule that means a device counts.
+
+    Attributes:
+        judge: Asked about devices that no rule means; None if nobody else has a say.
     """
 
     def __init__(
@@ -106,6 +113,7 @@ class Quarantine:
         rules: Sequence[QuarantineRule] = (),
     ) -> None:
         self.rules = tuple(rules)
+        self.judge: Judge | None = None
         self._subsystem = subsystem
         self._scsimon = scsimon
         self._worker = worker
@@ -119,9 +127,12 @@ class Quarantine:
         with self._lock:
             return [self._entries[address] for address in sorted(self._entries)]
 
-    def rule_for(self, device: LogicalUnit) -> QuarantineRule | None:
-        """Return the first rule that means a device."""
-        return next((rule for rule in self.rules if rule.matches(device)), None)
+    def rule_for(self, device: LogicalUnit, *, at_once: bool = True) -> QuarantineRule | None:
+        """Return the first rule that means a device; with `at_once` nobody is asked who takes time."""
+        rule = next((rule for rule in self.rules if rule.matches(device)), None)
+        if rule is None and self.judge is not None:
+            return self.judge(device, at_once)
+        return rule
 
     # What the mid level calls
 
@@ -155,6 +166,13 @@ class Quarantine:
         rule = self.rule_for(device)
         if rule is not None and device.admitted and withdraw(device):
             self._enter(device, rule)
+
+    def hold(self, device: LogicalUnit, rule: QuarantineRule) -> bool:
+        """Take an attached device from the upper-level drivers; False if it is on its way out, or held."""
+        if not device.admitted or not withdraw(device):
+            return False
+        self._enter(device, rule)
+        return True
 
     def set_rules(self, rules: Sequence[QuarantineRule]) -> None:
         """Put other rules in force: for devices that come, those in quarantine, and those attached already.
@@ -302,7 +320,7 @@ class Quarantine:
         if device is None:  # whoever finds it there again asks the rules
             self._ask(entry)
             return
-        rule = self.rule_for(device)
+        rule = self.rule_for(device, at_once=False)
         if rule is None:
             self._release(entry, device)
         elif rule != entry.rule:

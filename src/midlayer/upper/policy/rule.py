@@ -32,6 +32,7 @@ class QuarantineRule:
         action: What to do.
         probe_s: Seconds until the device is asked again for the first time; twice as long each time after.
         max_probe_s: Longest time between two questions.
+        source: Where it is from, if somebody else judges devices; it is what the rule is called then.
     """
 
     vendor: str | None = None
@@ -42,6 +43,7 @@ class QuarantineRule:
     action: QuarantineAction = QuarantineAction.HOLD
     probe_s: float = DEFAULT_PROBE_S
     max_probe_s: float = DEFAULT_MAX_PROBE_S
+    source: str = ""
 
     def matches(self, device: LogicalUnit) -> bool:
         """Return whether the rule means a device, by its INQUIRY data."""
@@ -52,6 +54,8 @@ class QuarantineRule:
         )
 
     def __str__(self) -> str:
+        if self.source:
+            return self.source
         texts = {"vendor": self.vendor, "model": self.model, "revision": self.revision}
         parts = [f'{key} = "{value}"' for key, value in texts.items() if value is not None]
         if self.qualifier is not None:
