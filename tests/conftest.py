@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import random
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -37,6 +38,22 @@ def pytest_report_header(config: pytest.Config) -> str:
     profile = settings.get_current_profile_name()
     seed = config.getoption("--hypothesis-seed", None)
     return f"hypothesis: {profile}" + (f", repeat with --explore --hypothesis-seed={seed}" if seed else "")
+
+
+@pytest.fixture(scope="session")
+def require_tool() -> Callable[[str], str]:
+    """Return the path of a program; without it the test fails in CI and is skipped elsewhere."""
+
+    def require(name: str) -> str:
+        found = shutil.which(name)
+        if found is not None:
+            return found
+        advice = f"{name} is not installed: apt-get install sg3-utils lsscsi sdparm libiscsi-bin tgt"
+        if os.environ.get("CI") == "true":
+            pytest.fail(advice)
+        pytest.skip(advice)
+
+    return require
 
 
 def _threads() -> set[threading.Thread]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 
@@ -42,22 +41,6 @@ product = "A CD"
 size = "4M"
 removable = true
 """
-
-
-@pytest.fixture(scope="session")
-def require_tool() -> Callable[[str], str]:
-    """Return the path of a program; without it the test fails in CI and is skipped elsewhere."""
-
-    def require(name: str) -> str:
-        found = shutil.which(name)
-        if found is not None:
-            return found
-        advice = f"{name} is not installed: apt-get install sg3-utils lsscsi sdparm libiscsi-bin"
-        if os.environ.get("CI") == "true":
-            pytest.fail(advice)
-        pytest.skip(advice)
-
-    return require
 
 
 class Machine:
