@@ -14,6 +14,7 @@ from midlayer.lower.filters.delays import Delay
 from midlayer.standards.asc import ASC_NAMES
 from midlayer.standards.opcodes import SERVICE_ACTIONS, Opcode, command_name
 from midlayer.standards.sense import Sense, SenseKey, descriptor_sense, fixed_sense
+from midlayer.values import read_flag, read_number
 
 Commands = tuple[tuple[int, int | None], ...]
 """Operation code and service action (None for any) of each command that is meant."""
@@ -48,21 +49,17 @@ class RuleError(UsageError):
 def number(key: str, value: object, lowest: int = 0, highest: int = (1 << 64) - 1) -> int:
     """Read a number, which text may give in hexadecimal (0x…)."""
     try:
-        found = int(value, 0) if isinstance(value, str) else value
-    except ValueError:
-        found = None
-    if not isinstance(found, int) or isinstance(found, bool) or not lowest <= found <= highest:
-        raise RuleError(key, f"{value!r} must be a number from {lowest} to {highest}")
-    return found
+        return read_number(value, lowest, highest)
+    except ValueError as error:
+        raise RuleError(key, str(error)) from None
 
 
 def flag(key: str, value: object) -> bool:
     """Read true or false."""
-    if isinstance(value, bool):
-        return value
-    if value in ("true", "yes", "1", "false", "no", "0"):
-        return value in ("true", "yes", "1")
-    raise RuleError(key, f"{value!r} must be true or false")
+    try:
+        return read_flag(value)
+    except ValueError as error:
+        raise RuleError(key, str(error)) from None
 
 
 def text(key: str, value: object) -> str:

@@ -14,6 +14,7 @@ from midlayer.iscsi.chap import Credentials
 from midlayer.iscsi.initiator_login import Wishes
 from midlayer.iscsi.names import check_name
 from midlayer.spelling import no_such_key
+from midlayer.values import read_flag
 
 DEFAULT_PORT = 3260
 DEFAULT_INITIATOR = "iqn.2026-11.io.midlayer:initiator"
@@ -172,11 +173,10 @@ def _secret(key: str, value: Path) -> bytes:
 
 
 def _flag(key: str, value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    if value in ("1", "true", "yes", "0", "false", "no"):
-        return value in ("1", "true", "yes")
-    raise SessionSpecError(key, f"{value!r} must be true or false")
+    try:
+        return read_flag(value)
+    except ValueError as error:
+        raise SessionSpecError(key, str(error)) from None
 
 
 def _seconds(key: str, value: object) -> float:

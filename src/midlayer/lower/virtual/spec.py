@@ -15,6 +15,7 @@ from midlayer.spelling import no_such_key
 from midlayer.standards.port_groups import AccessState
 from midlayer.standards.spc import PeripheralDeviceType
 from midlayer.twin import Twin, read_twin
+from midlayer.values import read_flag, read_number
 
 TYPES: dict[str, int] = {
     "disk": 0x00,
@@ -278,12 +279,9 @@ def of_twin(twin: Twin) -> dict[str, Any]:
 def _number(lowest: int, highest: int) -> Any:
     def convert(key: str, value: object) -> int:
         try:
-            number = int(value, 0) if isinstance(value, str) else value
-        except ValueError:
-            number = None
-        if not isinstance(number, int) or isinstance(number, bool) or not lowest <= number <= highest:
-            raise SpecError(key, f"{value!r} must be a number from {lowest} to {highest}")
-        return number
+            return read_number(value, lowest, highest)
+        except ValueError as error:
+            raise SpecError(key, str(error)) from None
 
     return convert
 
@@ -305,11 +303,10 @@ def _named_number(names: Mapping[str, int], highest: int) -> Any:
 
 
 def _flag(key: str, value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    if value in ("1", "true", "yes", "0", "false", "no"):
-        return value in ("1", "true", "yes")
-    raise SpecError(key, f"{value!r} must be true or false")
+    try:
+        return read_flag(value)
+    except ValueError as error:
+        raise SpecError(key, str(error)) from None
 
 
 def _text(key: str, value: object) -> str:
