@@ -31,7 +31,6 @@ OF_IDENTITY = (
     "sg_luns {}",
     "sg_scan {}",
     "sg_requests {}",
-    "sg_persist -k {}",
     "sg_dd if=/dev/zero of={} bs=512 count=64",
     "sg_dd if={} of=/dev/null bs=512 count=64",
     "sgp_dd if={} of=/dev/null bs=512 count=64 thr=2",
@@ -40,6 +39,7 @@ OF_IDENTITY = (
 """What depends on identity and size alone."""
 
 IN_DETAIL = (
+    "sg_persist -k {}",
     "sg_inq {}",
     "sg_vpd {}",
     "sg_vpd -p di {}",
