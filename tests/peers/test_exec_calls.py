@@ -173,9 +173,12 @@ def test_open_errors(machine: Machine) -> None:
 
 
 READ_DEBUG = """
-for _ in range(1000):
+count, seen = 0, False
+while count < 1000 or not seen:  # a thousand may all fall between the end of one copy and the next
     with open("/proc/scsi/sg/debug") as file:
-        print(file.read(), end="\\0")
+        text = file.read()
+    count, seen = count + 1, seen or "op=0x" in text
+    print(text, end="\\0")
 """
 FIRST = re.compile(r"max_active_device=3  def_reserved_size=32768\n")
 DEVICE = re.compile(r" >>> device=sg0 0:0:0:0   em=[01] sg_tablesize=\d+ excl=0 open_cnt=\d+\n")
@@ -227,7 +230,7 @@ def test_proc_files_stay_whole_while_a_copy_runs(machine: Machine) -> None:
         stop.set()
         copying.join(60)
     texts = printed.split("\0")[:-1]
-    assert len(texts) == 1000
+    assert len(texts) >= 1000
     lines = Counter(kind for text in texts for kind in kinds_of_lines(text))
-    assert lines[FIRST] == 1000
+    assert lines[FIRST] == len(texts)
     assert lines[REQUEST] > 0

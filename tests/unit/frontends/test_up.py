@@ -9,7 +9,6 @@ import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
@@ -44,10 +43,9 @@ def test_it_ends_cleanly_with_followers(start_up: StartUp, number: int) -> None:
     up.run("offline", "sg0")
     for follower in followers:
         follower.wait_for("state offline")
-    begin = monotonic()
     up.send(number)
     assert up.end() == 0
-    assert monotonic() - begin < 3.0
+    assert "timeout graceful shutdown exceeded" not in up.output  # what uvicorn says of who did not go
     assert not up.socket.exists()
     for follower in followers:
         assert follower.end() == 15
