@@ -11,10 +11,12 @@ from pathlib import Path
 
 from bench.measure import Ratio, line
 from midlayer.frontends.agents import Agent, AgentLimits, AgentRunner
+from midlayer.frontends.daemon.device_rules import DeviceRules
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
 from midlayer.mid.clock import SystemClock
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.subsystem import Subsystem
+from midlayer.rules import RuleSet
 from midlayer.upper.scsimon import EventLog, ScsimonDriver
 from midlayer.upper.scsimon.agent_runs import AgentRuns
 
@@ -26,7 +28,14 @@ PROGRAM = "/bin/true"
 RATE_GOAL = 4.0
 """Recording beside running agents may take so many times as long: programs take the processors as well."""
 RUN_GOAL = 3.0
+RULES_GOAL = 3.0
+"""An event under rules may take so many times as long as one with an agent: rules see all its nodes."""
 SOON_S = 60.0
+_RULES = "".join(
+    f'SUBSYSTEM=="scsi_generic", KERNEL=="sg[0-9]*", ATTRS{{vendor}}=="V{number}*", RUN+="/bin/x{number}"\n'
+    f'SUBSYSTEM=="scsi", ATTR{{type}}=="{number}", ENV{{X{number}}}="$attr{{model}}"\n'
+    for number in range(20, 40)
+)
 
 
 def run() -> Iterator[str]:
@@ -58,6 +67,27 @@ def _report(devices: list[LogicalUnit]) -> Iterator[str]:
     yield line(each, f"goal at most {RUN_GOAL:g}", met=each.cost <= RUN_GOAL)
     latency = Ratio("one event to its agent recorded / bare program", latency_s, bare_s)
     yield line(latency, "no goal: with two waits for the disk", met=True)
+    yield _rules(devices, each_s)
+
+
+def _rules(devices: list[LogicalUnit], agent_s: float) -> str:
+    """Return the line for events whose devices meet 20 rule files, one rule of which names a program."""
+    texts = {f"{number:02}.rules": _RULES for number in range(19)}
+    texts["90.rules"] = f'SUBSYSTEM=="scsi_device", RUN+="{PROGRAM}"\n'
+    rules = RuleSet.of_texts(texts)
+    with _setting([]) as (scsimon, runner):
+        subsystem = devices[0].host.subsystem
+        DeviceRules(subsystem, scsimon, runner, rules, SOON_S)
+        begin = time.perf_counter()
+        _record(scsimon, devices, RUNS)
+        assert runner.wait_idle(SOON_S)
+        each_s = (time.perf_counter() - begin) / RUNS
+        ran = sum(map(len, runner.runs_of(1, scsimon.event_count).values()))
+    assert ran == RUNS, "nothing is lost"
+    each = Ratio(
+        f"event under {len(texts)} rule files ({len(rules)} rules) to its RUN / to an agent", each_s, agent_s
+    )
+    return line(each, f"goal at most {RULES_GOAL:g}", met=each.cost <= RULES_GOAL)
 
 
 @contextmanager

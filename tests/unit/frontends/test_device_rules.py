@@ -201,6 +201,18 @@ def test_an_action_does_not_touch_who_came_later(begin: Begin) -> None:
         rules.device_of("0:0:0:0", "2")
 
 
+def test_a_device_that_is_gone_is_known_from_its_event(begin: Begin) -> None:
+    match = 'SUBSYSTEM=="scsi_generic", ATTR{peripheral_qualifier}=="1", ATTRS{vendor}=="ACME*"'
+    daemon = begin(r50_a=f'ACTION=="remove", {match}, RUN+="/bin/true $kernel"\n')
+    daemon.unplug("sg1")
+    settle(daemon)
+    assert runs(daemon) == [(4, "50-a.rules:1 true sg1", 0)]
+    (event,) = events(daemon, Kind.DETACH)
+    (job,) = daemon.policy.rules.plan(event)
+    (again,) = daemon.policy.rules._apply(job.arguments)  # as after a restart: nothing else is left of it
+    assert again.argv == ("/bin/true", "sg1")
+
+
 def test_links_are_names_of_the_device(begin: Begin) -> None:
     text = (
         'SUBSYSTEM=="scsi_generic", ATTRS{vpd/serial}=="ONE", SYMLINK+="boot_disk disk/me/ONE"\n'

@@ -118,6 +118,8 @@ class AgentRunner:
         if self._started and not self._wanted:
             self._start_count = self._scsimon.event_count
         self._wanted = True
+        if self._started:
+            self._begin()
 
     def add_action(self, name: str, action: Action) -> None:
         """Give jobs one more built-in action."""

@@ -11,7 +11,7 @@ from midlayer.frontends.own_devices import OwnEnvironment, node_views, unit_view
 from midlayer.lower.linux import LinuxDriver
 from midlayer.mid.clock import Clock
 from midlayer.mid.logical_unit import LogicalUnit
-from midlayer.rules import DeviceView, Environment, PlainView, SystemEnvironment
+from midlayer.rules import DeviceView, Environment, PlainView, SystemEnvironment, fields
 from midlayer.rules.path_id import OWN_BUS
 from midlayer.rules.sysfs_view import SysfsView
 
@@ -87,16 +87,23 @@ def views_of_facts(address: Address, facts: Mapping[str, Any], counts: Mapping[s
         own_properties={"DEVTYPE": "scsi_device", **shared},
         attributes=_attributes(facts) | counted,
     )
-    nodes = [
-        PlainView(
-            devpath=f"{devpath}/{_SUBSYSTEMS[key]}/{name}",
-            subsystem=_SUBSYSTEMS[key],
-            devnode=f"/dev/{name}",
-            own_properties=shared,
-            parent=unit,
-        )
+    ours = {name: text for name, text in unit.attributes.items() if fields.is_ours(name) or name in counts}
+    places = [("scsi_device", str(address), "")]
+    places += [
+        (_SUBSYSTEMS[key], name, f"/dev/{name}")
         for key, name in facts.get("names", {}).items()
         if key in _SUBSYSTEMS
+    ]
+    nodes = [
+        PlainView(
+            devpath=f"{devpath}/{subsystem}/{name}",
+            subsystem=subsystem,
+            devnode=node,
+            own_properties=shared,
+            attributes=ours,
+            parent=unit,
+        )
+        for subsystem, name, node in places
     ]
     return [unit, *nodes]
 
