@@ -191,6 +191,20 @@ def test_quarantine_by_a_rule_on_the_node_stays(begin: Begin) -> None:
     assert len(events(daemon, Kind.ATTACH)) == 2, "it does not come and go"
 
 
+def test_a_failure_in_rules_does_not_hold_up_a_scan(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    daemon = begin(r50_a='SUBSYSTEM=="scsi", RUN{builtin}+="log $kernel"\n')
+
+    def fail(*_: object, **__: object) -> Any:
+        raise OSError("sysfs is gone")
+
+    monkeypatch.setattr(daemon.policy.rules, "_applied", fail)
+    assert daemon.plug("virtual:disk?lun=5&size=1M", None).admitted
+    assert "0:0:0:5: rules could not be applied" in caplog.text
+    settle(daemon)
+
+
 def test_an_action_does_not_touch_who_came_later(begin: Begin) -> None:
     daemon = begin(r50_a='ACTION=="change", SUBSYSTEM=="scsi_generic", RUN{builtin}+="offline"\n')
     rules = daemon.policy.rules

@@ -322,6 +322,13 @@ class DeviceRules:
         """
         if not len(self.rules):
             return None
+        try:
+            return self._judged(device, at_once)
+        except Exception:  # a scan must go on
+            _log.exception("%s: rules could not be applied before it is attached", device.address)
+            return None
+
+    def _judged(self, device: LogicalUnit, at_once: bool) -> QuarantineRule | None:
         names = dict(device.names) or self._names.get(device.address, {})
         counts = {"attach_count": 0, "event_count": self._scsimon.event_count}
         views = views_of(device, counts, names)
