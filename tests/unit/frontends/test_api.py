@@ -227,7 +227,10 @@ def test_the_document_describes_every_path(serving: Serving) -> None:
     assert document["openapi"].startswith("3.")
     routes = serving.server.config.app.routes
     offered = {
-        (path.path, method) for path in routes if path.path.startswith("/v1") for method in path.methods
+        (path.path.replace(":path}", "}"), method)  # how a parameter is matched is no part of the document
+        for path in routes
+        if path.path.startswith("/v1")
+        for method in path.methods
     }
     described = {(path, method.upper()) for path, methods in document["paths"].items() for method in methods}
     assert described == offered
