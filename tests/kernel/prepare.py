@@ -33,6 +33,9 @@ PROGRAMS = {
     "depmod": "kmod",
     "sg_inq": "sg3-utils",
     "lsscsi": "lsscsi",
+    "iscsid": "open-iscsi",
+    "mkfs.xfs": "xfsprogs",
+    "mkfs.ext4": "e2fsprogs",
 }
 
 

@@ -1,0 +1,222 @@
+"""Linux's own initiator and our target in one guest: LUNs as disks, file systems on them, reservations."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from midlayer.frontends.cli.client import Client
+
+from .eventually import eventually
+from .running import Up
+from .scsi_debug import SCSI_DEVICES
+
+IQN = "iqn.2026-11.io.midlayer:guest"
+PORTAL = "127.0.0.1:3260"
+HOST = 100  # below which the kernel takes its numbers
+CONFIG = f"""
+[[host]]
+driver = "virtual"
+host_no = {HOST}
+
+[[host.unit]]
+size = "64M"
+product = "For ext4"
+
+[[host.unit]]
+lun = 1
+size = "512M"
+thin = true
+product = "For XFS"
+
+[[target]]
+iqn = "{IQN}"
+portals = ["{PORTAL}"]
+
+[[target.lun]]
+lun = 0
+device = "{HOST}:0:0:0"
+
+[[target.lun]]
+lun = 1
+device = "{HOST}:0:0:1"
+
+[[target.lun]]
+lun = 2
+device = "{HOST}:0:0:2"
+"""
+FILES, FILE_BYTES = 16, 1 << 20
+DROPS = 2
+
+
+def run(*command: str, timeout_s: float = 60) -> str:
+    """Run a program that has to succeed, and return what it printed."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_s)
+    assert done.returncode == 0, f"{command}: {done.returncode}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+class Initiator:
+    """open-iscsi, logged in to our target."""
+
+    def __init__(self, up: Up) -> None:
+        self.up = up
+
+    def devices(self) -> dict[int, Path]:
+        """Return the sysfs directories of the disks behind the session, by LUN."""
+        found = {}
+        for device in SCSI_DEVICES.glob("*:*:*:*"):
+            if (device / "vendor").read_text().strip() == "MIDLAYER":
+                found[int(device.name.rpartition(":")[2])] = device
+        return found
+
+    def disk(self, lun: int) -> Path:
+        """Wait for the block device of a LUN."""
+
+        def node() -> Path:
+            (name,) = os.listdir(self.devices()[lun] / "block")
+            return Path("/dev") / name
+
+        return eventually(
+            lambda: lun in self.devices() and node(), timeout_s=30, reason=f"LUN {lun} as a disk"
+        )
+
+    def sessions(self) -> list[int]:
+        """Return the sessions that the target has."""
+        return [item["session"] for item in self.up.get("target-sessions")["items"]]
+
+    def drop(self) -> None:
+        """Do ``midlayer target drop``, and wait until the initiator has come back."""
+        (session,) = eventually(self.sessions, timeout_s=30, reason="a session")
+        with Client(self.up.socket) as client:
+            client.delete("target-sessions", str(session))
+        eventually(
+            lambda: self.sessions() not in ([], [session]), timeout_s=60, reason="the initiator to come back"
+        )
+
+
+@pytest.fixture(scope="module")
+def initiator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Initiator]:
+    run("modprobe", "-a", "iscsi_tcp", "ext4", "xfs")
+    run("ip", "link", "set", "lo", "up")
+    up = Up(tmp_path_factory.mktemp("target"), CONFIG)
+    up.start()
+    try:
+        with _open_iscsi():
+            yield Initiator(up)
+        assert up.stop() == 0
+    finally:
+        up.close()
+
+
+@contextmanager
+def _open_iscsi() -> Iterator[None]:
+    """Run iscsid, and log in as long as the caller wants; the kernel has to be logged out at the end."""
+    Path("/run/lock/iscsi").mkdir(parents=True, exist_ok=True)
+    node = ("iscsiadm", "-m", "node", "-T", IQN, "-p", PORTAL)
+    # At its end it signals its whole process group: it gets one of its own.
+    with subprocess.Popen(["iscsid", "-f"], start_new_session=True) as iscsid:
+        try:
+            found = eventually(_discovered, timeout_s=30, reason="iscsid to answer")
+            assert found == f"{PORTAL},1 {IQN}"
+            run(*node, "--login")
+            yield
+        finally:
+            run(*node, "--logout")
+            iscsid.terminate()
+
+
+def _discovered() -> str:
+    command = ["iscsiadm", "-m", "discovery", "-t", "sendtargets", "-p", PORTAL]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
+
+
+def test_luns_are_disks_with_our_names(initiator: Initiator) -> None:
+    disks = {lun: initiator.disk(lun) for lun in (0, 1)}
+    listed = {line.split()[-1]: line for line in run("lsscsi").splitlines()}
+    for lun, product, size in ((0, "For ext4", 64 << 20), (1, "For XFS", 512 << 20)):
+        assert f"MIDLAYER {product}" in listed[str(disks[lun])]
+        assert int((Path("/sys/class/block") / disks[lun].name / "size").read_text()) * 512 == size
+    wwids = {(device / "wwid").read_text().strip() for device in initiator.devices().values()}
+    assert len(wwids) == 2
+    ours = [item["wwid"] for item in initiator.up.items("attached", HOST)]
+    assert wwids == set(ours)
+
+
+@pytest.mark.parametrize(("lun", "kind"), [(0, "ext4"), (1, "xfs")])
+def test_no_byte_is_wrong_after_connections_were_dropped(
+    initiator: Initiator, tmp_path: Path, lun: int, kind: str
+) -> None:
+    disk = str(initiator.disk(lun))
+    run(f"mkfs.{kind}", "-q", disk)
+    run("mount", "-t", kind, disk, str(tmp_path))
+    written: dict[str, str] = {}
+    writer = threading.Thread(target=_write, args=(tmp_path, written))
+    try:
+        writer.start()
+        for _ in range(DROPS):
+            seen = len(written)
+            initiator.drop()
+            eventually(lambda: len(written) > seen or not writer.is_alive(), timeout_s=60)  # noqa: B023
+        writer.join(120)
+        assert len(written) == FILES
+    finally:
+        run("umount", str(tmp_path))
+    Path("/proc/sys/vm/drop_caches").write_text("3\n")
+    check = ("fsck.ext4", "-f", "-n") if kind == "ext4" else ("xfs_repair", "-n")
+    run(*check, disk)
+    run("mount", "-o", "ro", "-t", kind, disk, str(tmp_path))
+    try:
+        read = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in tmp_path.glob("file*")}
+    finally:
+        run("umount", str(tmp_path))
+    assert read == written
+
+
+def _write(directory: Path, written: dict[str, str]) -> None:
+    """Write files of random bytes, each of which is on the disk before the next begins."""
+    for number in range(FILES):
+        data = os.urandom(FILE_BYTES)
+        with (directory / f"file{number}").open("wb") as file:
+            file.write(data)
+            os.fsync(file.fileno())
+        written[f"file{number}"] = hashlib.sha256(data).hexdigest()
+
+
+def test_persistent_reservations(initiator: Initiator) -> None:
+    disk = str(initiator.disk(0))
+    persist = ("sg_persist", "--no-inquiry")
+    run(*persist, "--out", "--register", "--param-sark=0xabc", disk)
+    try:
+        assert "0xabc" in run(*persist, "--in", "--read-keys", disk)
+        run(*persist, "--out", "--reserve", "--param-rk=0xabc", "--prout-type=5", disk)
+        held = run(*persist, "--in", "--read-reservation", disk)
+        assert "Key=0xabc" in held
+        assert "Write Exclusive, registrants only" in held
+        initiator.drop()  # a registration outlives its session
+        assert "0xabc" in run(*persist, "--in", "--read-keys", disk)
+    finally:
+        run(*persist, "--out", "--clear", "--param-rk=0xabc", disk)
+    assert "NO registered" in run(*persist, "--in", "--read-keys", disk)
+
+
+def test_luns_come_and_go(initiator: Initiator) -> None:
+    rescan = ("iscsiadm", "-m", "session", "--rescan")
+    with Client(initiator.up.socket) as client:
+        client.post("plug", host=HOST, device="virtual:disk?lun=2&size=8M&product=Late")
+    run(*rescan)
+    disk = initiator.disk(2)
+    assert disk.read_bytes() == bytes(8 << 20)
+    with Client(initiator.up.socket) as client:
+        client.post("unplug", device=f"{HOST}:0:0:2")
+    assert subprocess.run(["sg_turs", str(disk)], check=False, capture_output=True).returncode != 0
+    (initiator.devices()[2] / "delete").write_text("1\n")
+    run(*rescan)
+    assert sorted(initiator.devices()) == [0, 1]
