@@ -12,15 +12,17 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.iscsi_initiator import Ours
 from midlayer.frontends.config import parse
 from midlayer.frontends.daemon.core import Daemon
 
 ROUNDS = 2
 SECONDS = 1
+INITIATOR_GOAL = 1.0
 CONTROL = "41"
 TGTD_PORT = 13262
 TGTD_IQN, OUR_IQN = "iqn.2026-11.io.midlayer:tgtd", "iqn.2026-11.io.midlayer:ours"
@@ -64,6 +66,22 @@ def run() -> Iterator[str]:
             yield (
                 f"{mark} {load.name:<30} {our_rate}  tgtd {their_rate}"
                 f"  ratio {ratio:5.2f}  goal at least {load.goal:g}"
+            )
+        yield from _initiators(theirs)
+
+
+def _initiators(server: Server) -> Iterator[str]:
+    """Compare our initiator with iscsi-perf, both on tgtd."""
+    with closing(Ours(server.url)) as ours:
+        for load in LOADS:
+            measured = [ours.measure(load.depth, load.blocks, SIZE // 512, SECONDS) for _ in range(ROUNDS)]
+            rate = Rate(*max(measured))
+            perf = max(_perf(server, load) for _ in range(ROUNDS)).per_second
+            ratio = rate.per_second / max(perf, 1)
+            mark = "ok  " if ratio >= INITIATOR_GOAL else "MISS"
+            yield (
+                f"{mark} initiator, {load.name:<30} {rate}  iscsi-perf {perf:>6}/s"
+                f"  ratio {ratio:5.2f}  goal at least {INITIATOR_GOAL:g}"
             )
 
 

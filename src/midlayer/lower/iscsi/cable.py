@@ -44,6 +44,7 @@ class Cable:
         self._waking = threading.Lock()
         self._closed = False
         self._unsent: list[Buffer] = []
+        self._drained = False
         self._cut = ""
         self._wake_in, self._wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll = select.poll()
@@ -85,15 +86,21 @@ class Cable:
         while True:
             if self._cut:
                 raise CableCut(self._cut)
-            try:
-                count = self._socket.recv_into(reader.room())
-            except BlockingIOError:
+            if self._drained:
                 self._wait(timeout_s)
+                self._drained = False
+                continue
+            room = reader.room()
+            try:
+                count = self._socket.recv_into(room)
+            except BlockingIOError:
+                self._drained = True
                 continue
             except OSError as error:
                 raise CableCut(f"receive: {error.strerror or error}") from None
             if not count:
                 raise CableCut(self._cut or "the target closed the connection")
+            self._drained = count < len(room)  # what was not there then is waited for, not asked for
             reader.received(count)
             events = self._events()
             if self.connection.output:

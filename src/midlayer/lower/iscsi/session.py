@@ -278,9 +278,10 @@ class Session:
 
     def _take(self, event: InitiatorEvent) -> str:
         """Take one event; return why the session is over, or an empty text."""
+        if type(event) is TaskEnded:  # nearly always
+            self._owner.task_ended(event.task)
+            return ""
         match event:
-            case TaskEnded(task):
-                self._owner.task_ended(task)
             case FunctionAnswered(tag, response):
                 with self._lock:
                     take = self._answers.pop(tag, None)
