@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import agents, commands, dd, events, faults, iscsi, native, nodes, rules, scale
+from bench import agents, commands, dd, events, faults, iscsi, native, nodes, recovery, rules, scale
 
 ALL = {
     "agents": agents.run,
@@ -15,6 +15,7 @@ ALL = {
     "iscsi": iscsi.run,
     "native": native.run,
     "nodes": nodes.run,
+    "recovery": recovery.run,
     "rules": rules.run,
     "scale": scale.run,
 }
