@@ -16,7 +16,7 @@ from midlayer.frontends.daemon.device_rules import DeviceRules
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.subsystem import Subsystem
 from midlayer.rules import RuleSet
-from midlayer.upper.policy import IdentityKeeper, Quarantine, Verification, Worker
+from midlayer.upper.policy import IdentityKeeper, InventoryKeeper, Quarantine, Verification, Worker
 from midlayer.upper.scsimon import DeviceRecord, Kind, ScsimonDriver
 from midlayer.upper.scsimon.agent_runs import AgentRuns
 
@@ -51,6 +51,7 @@ class Policy:
         self.worker = Worker()
         self.keeper = IdentityKeeper(scsimon, self.worker)
         self.quarantine = Quarantine(subsystem, scsimon, self.worker, config.quarantine)
+        self.inventory = InventoryKeeper(subsystem, self.worker)
         self.keeper.on_change = self.quarantine.reconsider
         self.runner = AgentRunner(scsimon, runs, subsystem.clock, limits=config.agent_limits)
         self.rules = DeviceRules(subsystem, scsimon, self.runner, rules, config.rules.timeout_s)
@@ -155,6 +156,7 @@ class Policy:
 
     def _attention(self, device: LogicalUnit, asc: int, ascq: int) -> None:
         self.keeper.attention(device, asc, ascq)
+        self.inventory.attention(device, asc, ascq)
         self.quarantine.attention(device, asc, ascq)
 
 

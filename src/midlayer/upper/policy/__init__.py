@@ -1,6 +1,7 @@
 """Policy: which devices may be used, and whether they still are who they were."""
 
 from midlayer.upper.policy.identity import Identity, ask, difference, recorded
+from midlayer.upper.policy.inventory import InventoryKeeper
 from midlayer.upper.policy.keeper import IdentityKeeper, Verdict, Verification
 from midlayer.upper.policy.quarantine import Quarantine, Quarantined
 from midlayer.upper.policy.rule import QuarantineAction, QuarantineRule
@@ -10,6 +11,7 @@ __all__ = [
     "Identity",
     "IdentityKeeper",
     "Inline",
+    "InventoryKeeper",
     "Quarantine",
     "QuarantineAction",
     "QuarantineRule",

@@ -12,7 +12,7 @@ from midlayer.mid.host import Host
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.subsystem import Subsystem
 from midlayer.testing import FakeClock
-from midlayer.upper.policy import IdentityKeeper, Inline, Quarantine, QuarantineRule
+from midlayer.upper.policy import IdentityKeeper, Inline, InventoryKeeper, Quarantine, QuarantineRule
 from midlayer.upper.scsimon import Event, EventLog, Kind, ScsimonDriver
 from midlayer.upper.sg import SgDriver
 
@@ -29,6 +29,7 @@ class Array:
         self.worker = Inline()
         self.keeper = IdentityKeeper(self.scsimon, self.worker)
         self.quarantine = Quarantine(self.subsystem, self.scsimon, self.worker)
+        self.inventory = InventoryKeeper(self.subsystem, self.worker)
         self.keeper.on_change = self.quarantine.reconsider
         self.subsystem.attention = self.attention
         for driver in (SgDriver(), self.scsimon, self.keeper):
@@ -38,6 +39,7 @@ class Array:
 
     def attention(self, device: LogicalUnit, asc: int, ascq: int) -> None:
         self.keeper.attention(device, asc, ascq)
+        self.inventory.attention(device, asc, ascq)
         self.quarantine.attention(device, asc, ascq)
 
     def rules(self, *rules: QuarantineRule) -> None:
