@@ -1,8 +1,8 @@
 """One dead logical unit among a hundred busy ones: what its recovery costs the others.
 
 The dead unit loses each command. Its aborts fail, and so does its reset, after 20 ms in which the driver has
-waited for an answer; wider resets fail at once, or in the last line after 20 ms as well. Whoever asks the unit
-takes it online again and again, so that it is recovered all the time.
+waited for an answer; wider resets fail at once, or in the last line after 20 ms as well. Whoever asks it
+takes the unit online again and again, so that it is recovered all the time.
 
 How a lost command is recovered, step by step on a fake clock, is a property:
 ``tests/property/test_recovery_properties.py::test_the_steps_are_those_of_the_ladder``.
