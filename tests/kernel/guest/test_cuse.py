@@ -49,7 +49,7 @@ PROGRAMS = (
     ("sg_modes {}", "Mode data length", 0),
     ("sg_requests {}", "No Sense", 0),
     ("sg_opcodes {}", "Read capacity(10)", 0),
-    ("sg_reset -d {}", "reset", None),
+    ("sg_reset -d {}", "", 0),
     ("sg_logs -a {}", "", None),
     ("sg_persist -k {}", "", None),
     ("sg_format -F {}", "", None),
