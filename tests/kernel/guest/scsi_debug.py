@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -85,11 +87,19 @@ class ScsiDebug:
                 found.append(entry)
         return sorted(found, key=lambda entry: [int(part) for part in entry.name.split(":")])
 
+    def settle(self) -> None:
+        """Wait until udev has looked at everything: it sends commands of its own, and loads drivers."""
+        if shutil.which("udevadm") is not None:
+            subprocess.run(["udevadm", "settle", "--timeout=30"], check=False)
+
     def unload(self) -> None:
-        """Remove every host and the module; waits for descriptors that are still being closed."""
-        eventually(self._try_unload, timeout_s=20.0, interval_s=0.1, reason="scsi_debug to be unloaded")
+        """Remove every device and the module; waits for descriptors that are still being closed."""
+        eventually(self._try_unload, timeout_s=60.0, interval_s=0.1, reason="scsi_debug to be unloaded")
 
     def _try_unload(self) -> bool:
         if not Path("/sys/module/scsi_debug").exists():
             return True
+        for device in self.devices():  # ch and ses keep the module of a device that they are bound to
+            with suppress(OSError):  # it is on its way out
+                (device / "delete").write_text("1\n")
         return subprocess.run(["modprobe", "-r", "scsi_debug"], check=False).returncode == 0
