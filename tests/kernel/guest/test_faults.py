@@ -107,6 +107,7 @@ class KernelDisk:
         (generic,) = eventually(lambda: list((self.device / "scsi_generic").iterdir()))
         eventually(lambda: Path(f"/dev/{generic.name}").exists())
         eventually(lambda: list((self.device / "block").iterdir()), reason="sd to be done with its probe")
+        debug.settle()  # a fault for any command would be spent on udev's
         if not (DEBUGFS / "scsi_debug").exists():
             subprocess.run(["mount", "-t", "debugfs", "none", str(DEBUGFS)], check=True)
         self.errors = DEBUGFS / "scsi_debug" / self.device.name / "error"
