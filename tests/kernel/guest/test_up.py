@@ -66,9 +66,12 @@ def test_a_host_that_comes_and_goes_is_recorded(
     assert host in [entry["host"] for entry in up.items("hosts")]
 
     debug.remove_host()
-    gone = eventually(
-        lambda: [*up.items("detached", host)] * (len(up.items("detached", host)) == 6), reason="six detaches"
-    )
+
+    def all_gone() -> list[dict[str, Any]]:
+        found = up.items("detached", host)
+        return found if len(found) == 6 else []
+
+    gone = eventually(all_gone, reason="six detaches")
     kept = {item["address"]: item for item in gone}
     for item in items:
         detached = kept[item["address"]]
