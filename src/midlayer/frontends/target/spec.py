@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from midlayer.errors import UsageError
-from midlayer.frontends.target.secret_files import read_secret
 from midlayer.iscsi.chap import Credentials
 from midlayer.iscsi.names import check_name
+from midlayer.secret_files import read_secret
 from midlayer.spelling import no_such_key
 
 DEFAULT_PORT = 3260

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,13 +11,13 @@ from midlayer.errors import UsageError
 from midlayer.iscsi.chap import Credentials
 from midlayer.iscsi.initiator_login import Wishes
 from midlayer.iscsi.names import check_name
+from midlayer.secret_files import read_secret
 from midlayer.spelling import no_such_key
 from midlayer.values import read_flag
 
 DEFAULT_PORT = 3260
 DEFAULT_INITIATOR = "iqn.2026-11.io.midlayer:initiator"
 _MOST_SECONDS = 86400
-_LONGEST_SECRET = 255
 
 
 class SessionSpecError(UsageError):
@@ -158,18 +156,10 @@ def _name(key: str, value: object) -> str:
 
 
 def _secret(key: str, value: Path) -> bytes:
-    """Read a secret from a file that nobody else may read; the message never has any of it."""
     try:
-        with value.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            secret = file.read(_LONGEST_SECRET + 2).rstrip(b"\r\n")
-    except OSError as error:
-        raise SessionSpecError(key, f"{value}: {error.strerror or error}") from None
-    if mode & 0o077:
-        raise SessionSpecError(key, f"{value}: others may read it (mode {mode:04o}); run: chmod 600 {value}")
-    if not 1 <= len(secret) <= _LONGEST_SECRET:
-        raise SessionSpecError(key, f"{value}: a secret has 1 to {_LONGEST_SECRET} bytes")
-    return secret
+        return read_secret(value, shortest=1)  # how long it has to be is the target's business
+    except UsageError as error:
+        raise SessionSpecError(key, str(error)) from None
 
 
 def _flag(key: str, value: object) -> bool:

@@ -10,8 +10,8 @@ import pytest
 
 from midlayer.errors import ConfigError, UsageError
 from midlayer.frontends.config import load, parse
-from midlayer.frontends.target.secret_files import read_secret
 from midlayer.frontends.target.spec import Portal, TargetSpec, TargetSpecError
+from midlayer.secret_files import read_secret
 
 from .initiator import INITIATOR, TARGET
 

@@ -14,8 +14,12 @@ SHORTEST_BYTES = 12
 LONGEST_BYTES = 255
 
 
-def read_secret(path: Path) -> bytes:
+def read_secret(path: Path, *, shortest: int = SHORTEST_BYTES) -> bytes:
     """Return what is in a secret file, without the newline at its end.
+
+    Args:
+        path: The file.
+        shortest: Fewest bytes of a secret; less than `SHORTEST_BYTES` for one that somebody else has chosen.
 
     Raises:
         UsageError: If it can not be read, if others may read it, or if the secret is too short or too long.
@@ -29,6 +33,6 @@ def read_secret(path: Path) -> bytes:
             secret = file.read(LONGEST_BYTES + 3).rstrip(b"\r\n")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
-    if not SHORTEST_BYTES <= len(secret) <= LONGEST_BYTES:
-        raise UsageError(f"{path}: a secret has {SHORTEST_BYTES} to {LONGEST_BYTES} bytes")
+    if not shortest <= len(secret) <= LONGEST_BYTES:
+        raise UsageError(f"{path}: a secret has {shortest} to {LONGEST_BYTES} bytes")
     return secret
