@@ -37,11 +37,13 @@ bench: .venv/.dev
 .venv/.runtime: .venv/bin/python pyproject.toml $(BUILT_FROM)
 	@echo "setting up .venv (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 .venv/.dev: .venv/bin/python pyproject.toml $(BUILT_FROM)
 	@echo "setting up .venv for development (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m compileall -q src
 	@touch $@ .venv/.runtime
 
 fuzz: .venv/.dev
