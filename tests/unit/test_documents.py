@@ -35,3 +35,11 @@ def test_each_test_that_supported_names_exists() -> None:
 def test_nothing_is_called_done_without_a_test() -> None:
     rows = (ROOT / "docs" / "supported.md").read_text().splitlines()
     assert [row for row in rows if "| done" in row and "no test yet" in row] == []
+
+
+def test_each_news_fragment_is_of_a_kind_that_is_rendered() -> None:
+    """Fragments of another kind are left out of the release notes without a word."""
+    kinds = {"feature", "bugfix", "doc", "removal", "misc"}
+    fragments = list((ROOT / "changelog.d").glob("*.md"))
+    assert fragments
+    assert [path.name for path in fragments if path.name.split(".")[-2] not in kinds] == []
