@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import cycle
 from urllib.parse import urlsplit
 
 from midlayer.lower.iscsi import IscsiDriver, SessionSpec
@@ -23,9 +24,13 @@ class Reader:
 
     def __init__(self, device: LogicalUnit, blocks: int, device_blocks: int) -> None:
         self._device = device
-        self._blocks = blocks
-        self._last = device_blocks - blocks
-        self._lba = 0
+        self._room_bytes = blocks * BLOCK_BYTES
+        self._cdbs = cycle(
+            [
+                Read16(logical_block_address=lba, transfer_length=blocks).encode()
+                for lba in range(0, device_blocks, blocks)
+            ]
+        )
         self._until = 0.0
         self._left = 0
         self._over = threading.Event()
@@ -37,14 +42,12 @@ class Reader:
         self._until, self._left, self.ended = began + seconds, depth, 0
         self._over.clear()
         for _ in range(depth):
-            self._send(memoryview(bytearray(self._blocks * BLOCK_BYTES)))
+            self._send(memoryview(bytearray(self._room_bytes)))
         self._over.wait()
         return self.ended / (time.monotonic() - began)
 
     def _send(self, room: memoryview) -> None:
-        self._lba = self._lba + self._blocks if self._lba + self._blocks <= self._last else 0
-        cdb = Read16(logical_block_address=self._lba, transfer_length=self._blocks).encode()
-        submit(Command(self._device, cdb, None, room, TIMEOUT_S, 0, True, self._done))
+        submit(Command(self._device, next(self._cdbs), None, room, TIMEOUT_S, 0, True, self._done))
 
     def _done(self, command: Command) -> None:
         assert not command.status

@@ -42,10 +42,12 @@ from midlayer.iscsi.reader import Data
 from midlayer.iscsi.serial import MASK, distance
 from midlayer.iscsi.state import FROM_TARGET, Event, State
 
-_unpack_data_in = Struct(">xBxBI8xIIIIIIII").unpack
-_unpack_response = Struct(">xBBBI8xI4xIII8xI").unpack
-_numbers_of = Struct(">24xIII12x").unpack
+_unpack = Struct(">BBBB12xI4xIIIIII").unpack
+"""What Data-In and SCSI Response have in common; other PDUs have the numbers at the same place."""
+
 _HAS_STATUS, _UNDERFLOW, _OVERFLOW = 0x01, 0x02, 0x04
+_DATA_IN, _SCSI_RESPONSE = int(Opcode.DATA_IN), int(Opcode.SCSI_RESPONSE)
+_LOGGED_IN = State.LOGGED_IN
 _TAKES_STAT_SN = frozenset(
     {
         Opcode.SCSI_RESPONSE,
@@ -105,24 +107,32 @@ class InitiatorConnection(InitiatorRequests):
         return None
 
     def _take(self, header: bytes, ahs: bytes, data: Data) -> InitiatorEvent | None:
-        opcode = header[0] & 0x3F
-        if opcode not in FROM_TARGET[self.state]:
-            raise ProtocolError(f"the target sent opcode {opcode:#04x}, which can not come now")
-        if opcode == Opcode.LOGIN_RESPONSE:
-            return self._take_login(header, data)
-        stat_sn, exp_cmd_sn, max_cmd_sn = _numbers_of(header)
-        if _takes_stat_sn(opcode, header):
-            self._check_stat_sn(stat_sn)
+        first, flags, response, status, tag, stat_sn, exp_cmd_sn, max_cmd_sn, data_sn, offset, residual = (
+            _unpack(header)
+        )
+        opcode = first & 0x3F
+        if self.state is not _LOGGED_IN or opcode not in _IN_SESSION:
+            if opcode not in FROM_TARGET[self.state]:
+                raise ProtocolError(f"the target sent opcode {opcode:#04x}, which can not come now")
+            if opcode == Opcode.LOGIN_RESPONSE:
+                return self._take_login(header, data)
+        if flags & _HAS_STATUS if opcode == _DATA_IN else _takes_stat_sn(opcode, header):
+            if stat_sn != self._exp_stat_sn:
+                raise ProtocolError(f"StatSN {stat_sn} came where {self._exp_stat_sn} was expected")
+            self._exp_stat_sn = stat_sn + 1 & MASK
+        if max_cmd_sn != self._max_cmd_sn:
+            self._move_window(exp_cmd_sn, max_cmd_sn)
+        if opcode == _DATA_IN:
+            return self._take_data_in(flags, status, tag, data_sn, offset, residual, data)
+        if opcode == _SCSI_RESPONSE:
+            return self._take_response(flags, response, status, tag, residual, data)
+        return _HANDLERS[opcode](self, header, data)
+
+    def _move_window(self, exp_cmd_sn: int, max_cmd_sn: int) -> None:
         if distance(exp_cmd_sn, max_cmd_sn) >= -1 and distance(self._max_cmd_sn, max_cmd_sn) > 0:
             self._max_cmd_sn = max_cmd_sn
             if self.waiting:
                 self._send_waiting()
-        return _HANDLERS[opcode](self, header, data)
-
-    def _check_stat_sn(self, stat_sn: int) -> None:
-        if stat_sn != self._exp_stat_sn:
-            raise ProtocolError(f"StatSN {stat_sn} came where {self._exp_stat_sn} was expected")
-        self._exp_stat_sn = stat_sn + 1 & MASK
 
     def _take_login(self, header: bytes, data: Data) -> InitiatorEvent | None:
         login = self._login
@@ -133,7 +143,7 @@ class InitiatorConnection(InitiatorRequests):
         self._cmd_sn, self._exp_stat_sn = login.cmd_sn, login.exp_stat_sn
         self._max_cmd_sn = login.max_cmd_sn
         self._begin_full_feature()
-        self._segment_bytes = self.parameters.peer_number("MaxRecvDataSegmentLength")
+        self._go_by_parameters()
         self.reader.place = self._place
         return SessionBegun(self.identity)
 
@@ -151,8 +161,9 @@ class InitiatorConnection(InitiatorRequests):
             raise ProtocolError("Data-In that was not asked for, or is out of order")
         return room[offset : offset + length]
 
-    def _take_data_in(self, header: bytes, data: Data) -> InitiatorEvent | None:
-        flags, status, _, tag, _, _, _, _, data_sn, offset, residual = _unpack_data_in(header)
+    def _take_data_in(  # noqa: PLR0917 (called for every read)
+        self, flags: int, status: int, tag: int, data_sn: int, offset: int, residual: int, data: Data
+    ) -> InitiatorEvent | None:
         task = self.tasks.get(tag)
         if task is None:
             return None  # aborted: its data was on the way
@@ -169,8 +180,9 @@ class InitiatorConnection(InitiatorRequests):
             return None
         return self._end(task, flags, status, residual)
 
-    def _take_response(self, header: bytes, data: Data) -> InitiatorEvent | None:
-        flags, response, status, _, tag, _, _, _, residual = _unpack_response(header)
+    def _take_response(  # noqa: PLR0917 (called for every write)
+        self, flags: int, response: int, status: int, tag: int, residual: int, data: Data
+    ) -> InitiatorEvent | None:
         task = self.tasks.get(tag)
         if task is None:
             return None
@@ -250,8 +262,6 @@ class InitiatorConnection(InitiatorRequests):
 
 
 _HANDLERS: dict[int, Callable[[InitiatorConnection, bytes, Data], InitiatorEvent | None]] = {
-    Opcode.DATA_IN: InitiatorConnection._take_data_in,
-    Opcode.SCSI_RESPONSE: InitiatorConnection._take_response,
     Opcode.R2T: InitiatorConnection._take_r2t,
     Opcode.TASK_MANAGEMENT_RESPONSE: InitiatorConnection._take_function,
     Opcode.NOP_IN: InitiatorConnection._take_nop_in,
@@ -260,12 +270,11 @@ _HANDLERS: dict[int, Callable[[InitiatorConnection, bytes, Data], InitiatorEvent
     Opcode.ASYNC: InitiatorConnection._take_async,
     Opcode.REJECT: InitiatorConnection._take_reject,
 }
+_IN_SESSION = FROM_TARGET[State.LOGGED_IN]
 
 
 def _takes_stat_sn(opcode: int, header: bytes) -> bool:
-    """Say whether a PDU takes up a StatSN: Data-In does with a status, NOP-In as an answer."""
-    if opcode == Opcode.DATA_IN:
-        return bool(header[1] & _HAS_STATUS)
+    """Say whether a PDU other than Data-In takes up a StatSN: NOP-In does as an answer."""
     if opcode == Opcode.NOP_IN:
         return int.from_bytes(header[16:20], "big") != NO_TAG
     return opcode in _TAKES_STAT_SN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from midlayer.iscsi.codes import TaskAttribute
 from midlayer.iscsi.login import Identity
@@ -69,13 +69,6 @@ class InitiatorTask:
         self.status = self.response = self.residual = self.received_bytes = self.data_sn = 0
         self.sense = b""
 
-    @property
-    def expected_bytes(self) -> int:
-        """Expected data transfer length."""
-        if self.data_out is not None:
-            return len(self.data_out)
-        return len(self.data_in) if self.data_in is not None else 0
-
 
 @dataclass(frozen=True, slots=True)
 class SessionBegun:
@@ -84,8 +77,7 @@ class SessionBegun:
     identity: Identity
 
 
-@dataclass(frozen=True, slots=True)
-class TaskEnded:
+class TaskEnded(NamedTuple):  # made for every command: a tuple costs less than a frozen dataclass
     """A task has its answer in itself."""
 
     task: InitiatorTask

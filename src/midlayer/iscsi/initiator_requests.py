@@ -12,12 +12,13 @@ from midlayer.iscsi.data_in import data_in_pdus
 from midlayer.iscsi.errors import ProtocolError
 from midlayer.iscsi.initiator_events import InitiatorTask
 from midlayer.iscsi.negotiation import Parameters
-from midlayer.iscsi.serial import MASK, add, distance
+from midlayer.iscsi.serial import HALF, MASK, distance
 from midlayer.iscsi.state import Event, State
 
 _pack_command = Struct(">BBxxI8sIIII16s").pack
 _pack_data_out = Struct(">BBxxI8sIIxxxxIxxxxIIxxxx").pack
 _CDB_BYTES = 16
+_LOGGED_IN = State.LOGGED_IN
 _FINAL, _READ, _WRITE = 0x80, 0x40, 0x20
 
 
@@ -32,6 +33,8 @@ class InitiatorRequests(Connection):
     __slots__ = (
         "_cmd_sn",
         "_exp_stat_sn",
+        "_first_burst_bytes",
+        "_immediate_bytes",
         "_max_cmd_sn",
         "_next_tag",
         "_segment_bytes",
@@ -46,6 +49,7 @@ class InitiatorRequests(Connection):
         self._cmd_sn = self._exp_stat_sn = self._max_cmd_sn = 0
         self._next_tag = 0
         self._segment_bytes = 8192
+        self._first_burst_bytes = self._immediate_bytes = 0
 
     @property
     def window(self) -> int:
@@ -58,8 +62,11 @@ class InitiatorRequests(Connection):
         Raises:
             ProtocolError: If there is no session.
         """
-        self._check_session()
-        if self.waiting or not self.window:
+        if self.state is not _LOGGED_IN:
+            self._check_session()
+        # `window`, spelled out; whether a number is 0 does not depend on which way it wraps
+        ahead = self._max_cmd_sn - self._cmd_sn + 1 & MASK
+        if self.waiting or not 0 < ahead < HALF:
             self.waiting.append(task)
         else:
             self._send_command(task)
@@ -140,18 +147,19 @@ class InitiatorRequests(Connection):
         cmd_sn = task.cmd_sn = self._cmd_sn
         self._cmd_sn = cmd_sn + 1 & MASK
         self.tasks[tag] = task
-        cdb, data, expected = task.cdb, task.data_out, task.expected_bytes
+        cdb, data = task.cdb, task.data_out
         flags = task.attribute
         immediate: memoryview | bytes = b""
-        unsolicited = 0
+        expected = unsolicited = 0
         if data is not None:
             flags |= _WRITE
-            first, parameters = min(self.parameters.number("FirstBurstLength"), expected), self.parameters
-            if parameters.yes("ImmediateData"):
-                immediate = memoryview(data)[: min(first, self._segment_bytes)]
-            unsolicited = 0 if parameters.yes("InitialR2T") else first - len(immediate)
+            expected = len(data)
+            if self._immediate_bytes:
+                immediate = memoryview(data)[: self._immediate_bytes]
+            unsolicited = max(0, min(self._first_burst_bytes, expected) - len(immediate))
         elif task.data_in is not None:
             flags |= _READ
+            expected = len(task.data_in)
         ahs = _extended_cdb(cdb[_CDB_BYTES:]) if len(cdb) > _CDB_BYTES else b""
         header = _pack_command(
             0x01,
@@ -209,11 +217,19 @@ class InitiatorRequests(Connection):
             exp_stat_sn=self._exp_stat_sn,
         ).encode()
 
+    def _go_by_parameters(self) -> None:
+        """Keep what was agreed on about writes, which every command would look up."""
+        parameters = self.parameters
+        self._segment_bytes = parameters.peer_number("MaxRecvDataSegmentLength")
+        first = parameters.number("FirstBurstLength")
+        self._immediate_bytes = min(first, self._segment_bytes) if parameters.yes("ImmediateData") else 0
+        self._first_burst_bytes = 0 if parameters.yes("InitialR2T") else first
+
     def _tag(self) -> int:
         """Return a tag that no task has."""
-        tag = add(self._next_tag, 1)
-        while tag in self.tasks or tag in (0, NO_TAG):
-            tag = add(tag, 1)
+        tag = self._next_tag + 1 & MASK
+        while tag in self.tasks or not 0 < tag < NO_TAG:
+            tag = tag + 1 & MASK
         self._next_tag = tag
         return tag
 

@@ -125,11 +125,20 @@ class PduReader:
         there = self._end - start
         if there < HEADER_BYTES:
             return None
-        header = bytes(self._view[start : start + HEADER_BYTES])
-        if header[4:8] == b"\0\0\0\0" and not self.header_digest:
-            self._start = start + HEADER_BYTES
+        header_end = start + HEADER_BYTES
+        header = bytes(self._view[start:header_end])
+        if self.header_digest or self.data_digest:
+            return self._longer_pdu(header, start, there)
+        length = int.from_bytes(header[4:8], "big")
+        if not length:
+            self._start = header_end
             return header, b"", b""
-        return self._longer_pdu(header, start, there)
+        # Longer headers than usual are longer PDUs here as well: byte 4 is above the length of the data.
+        if length > self.max_data_bytes or there < HEADER_BYTES + length + (-length & 3):
+            return self._longer_pdu(header, start, there)
+        end = header_end + length
+        self._start = end + (-length & 3)
+        return header, b"", self._view[header_end:end]
 
     def _longer_pdu(self, header: bytes, start: int, there: int) -> Pdu | None:
         """Read a PDU that is more than a header of 48 bytes."""

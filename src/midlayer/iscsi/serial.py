@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 MASK = 0xFFFFFFFF
-_HALF = 1 << 31
+HALF = 1 << 31
 
 
 def add(number: int, step: int) -> int:
@@ -14,7 +14,7 @@ def add(number: int, step: int) -> int:
 def distance(first: int, second: int) -> int:
     """Return how far `second` lies after `first`; negative if it lies before it."""
     ahead = second - first & MASK
-    return ahead if ahead < _HALF else ahead - (1 << 32)
+    return ahead if ahead < HALF else ahead - (1 << 32)
 
 
 def less(first: int, second: int) -> bool:

@@ -95,7 +95,7 @@ class _SystemTimer:
         self.call: Callable[[], None] | None = call
 
     def cancel(self) -> bool:
-        with self.clock._condition:
+        with self.clock._lock:
             pending, self.call = self.call is not None, None
             if pending:
                 self.clock._cancelled += 1
@@ -109,7 +109,8 @@ class SystemClock:
     wall = staticmethod(time.time)
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()  # the one of `_condition`, which would take it in Python code
+        self._condition = threading.Condition(self._lock)
         self._timers: list[tuple[float, int, _SystemTimer]] = []
         self._order = itertools.count()
         self._thread: threading.Thread | None = None
@@ -123,7 +124,7 @@ class SystemClock:
 
     def call_later(self, delay_s: float, call: Callable[[], None]) -> Timer:
         timer = _SystemTimer(self, time.monotonic() + delay_s, call)
-        with self._condition:
+        with self._lock:
             if self._cancelled > _COMPACT_ABOVE and self._cancelled * 2 > len(self._timers):
                 self._timers = [entry for entry in self._timers if entry[2].call is not None]
                 heapq.heapify(self._timers)

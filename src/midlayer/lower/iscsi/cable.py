@@ -10,13 +10,15 @@ import os
 import select
 import socket
 import threading
-from collections.abc import Callable
 from contextlib import suppress
+from threading import get_ident
 
+from midlayer.iscsi.errors import IscsiError
 from midlayer.iscsi.initiator import InitiatorConnection
 from midlayer.iscsi.initiator_events import InitiatorEvent
 
 _MOST_PIECES = 512
+_HELD_AT_MOST = 8
 Buffer = bytes | bytearray | memoryview
 
 
@@ -45,6 +47,8 @@ class Cable:
         self._closed = False
         self._unsent: list[Buffer] = []
         self._drained = False
+        self._holder = self._held = 0
+        self._broken: IscsiError | None = None
         self._cut = ""
         self._wake_in, self._wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll = select.poll()
@@ -57,6 +61,10 @@ class Cable:
 
     def flush(self) -> None:
         """Send what the connection has to say, as far as the socket takes it. Any thread may."""
+        if self._holder == get_ident():
+            self._held += 1
+            if self._held % _HELD_AT_MOST:
+                return
         while self._unsent or self.connection.output:
             if not self._sending.acquire(blocking=False):
                 return  # whoever has it looks again before going
@@ -70,6 +78,15 @@ class Cable:
             if not more:
                 self._wake()
                 return
+
+    def hold(self) -> None:
+        """Have this thread send several commands in one go; `let_go` has to follow."""
+        self._holder, self._held = get_ident(), 0
+
+    def let_go(self) -> None:
+        """Send what was held, and everything at once from now on."""
+        self._holder = 0
+        self.flush()
 
     def receive(self, timeout_s: float | None = None) -> list[InitiatorEvent]:
         """Wait for bytes, and return what they mean; one thread only.
@@ -86,6 +103,8 @@ class Cable:
         while True:
             if self._cut:
                 raise CableCut(self._cut)
+            if self._broken is not None:
+                raise self._broken
             if self._drained:
                 self._wait(timeout_s)
                 self._drained = False
@@ -129,11 +148,16 @@ class Cable:
                 os.close(self._wake_out)
 
     def _events(self) -> list[InitiatorEvent]:
-        events = []
-        next_event: Callable[[], InitiatorEvent | None] = self.connection.next_event
+        events: list[InitiatorEvent] = []
+        next_event = self.connection.next_event
         with self._lock:
-            while (event := next_event()) is not None:
-                events.append(event)
+            try:
+                while (event := next_event()) is not None:
+                    events.append(event)
+            except IscsiError as error:
+                if not events:
+                    raise
+                self._broken = error  # what came whole before it counts
         return events
 
     def _send_some(self) -> bool:

@@ -6,10 +6,11 @@ import logging
 import threading
 from collections.abc import Callable
 
-from midlayer.iscsi.codes import Function, FunctionResponse, Response
+from midlayer.iscsi.codes import Function, FunctionResponse, Response, TaskAttribute
 from midlayer.iscsi.initiator_events import InitiatorTask, MessageCame
 from midlayer.lower.iscsi.login import Connect, connect
-from midlayer.lower.iscsi.session import Owner, Session, SessionState
+from midlayer.lower.iscsi.session import Session
+from midlayer.lower.iscsi.session_state import Owner, SessionState
 from midlayer.lower.iscsi.spec import SessionSpec
 from midlayer.mid import rescan
 from midlayer.mid.command import Command, HostByte
@@ -26,6 +27,7 @@ _log = logging.getLogger("midlayer.iscsi")
 
 _JOIN_S = 60.0
 _MOST_RESCANS = 2
+_SIMPLE, _COMPLETED = int(TaskAttribute.SIMPLE), int(Response.COMPLETED)
 _LUNS_CHANGED = (0x3F, 0x0E)
 _UNREACHABLE = frozenset({SessionState.FAILED, SessionState.CLOSED})
 
@@ -82,11 +84,11 @@ class IscsiDriver(HostTemplate):
     # What the mid level calls; see `HostTemplate`.
 
     def queuecommand(self, command: Command, done: Callable[[Command], None]) -> int:
-        link: _Link = command.device.host.hostdata
-        data_in = command.data_in
-        task = InitiatorTask(command.device.hostdata, command.cdb, command.data_out, data_in)
-        task.owner = (command, done)
-        command.host_scribble = task
+        device = command.device
+        link: _Link = device.host.hostdata
+        task = command.host_scribble = InitiatorTask(
+            device.hostdata, command.cdb, command.data_out, command.data_in, _SIMPLE, (command, done)
+        )
         session = link.session
         if session.submit(task):
             return 0
@@ -163,10 +165,12 @@ class _Link(Owner):
         if task.sense:
             command.sense_data = task.sense
             self._look_for_lun_change(task.sense)
-        if task.response != Response.COMPLETED:
+        if task.response != _COMPLETED:
             command.host_byte = HostByte.DID_ERROR
-        moved = task.received_bytes if task.data_in is not None else task.expected_bytes - task.residual
-        command.residual = task.expected_bytes - max(0, min(moved, task.expected_bytes))
+        if task.data_in is not None:
+            command.residual = len(task.data_in) - task.received_bytes
+        elif task.data_out is not None:
+            command.residual = max(0, min(task.residual, len(task.data_out)))
         done(command)
 
     def task_lost(self, task: InitiatorTask) -> None:

@@ -1,12 +1,7 @@
 """One session with a target: kept up, logged in again when it is lost, and its commands ended cleanly.
 
-States::
-
-    NEW ──> LOGGED_IN ──> LOST ──> LOGGED_IN          commands wait while it is LOST
-                            └────> FAILED ──> LOGGED_IN    after the replacement time-out they end at once
-    any ──> CLOSED
-
-A thread of its own receives, and logs in again. Commands go out in the thread that sends them.
+A thread of its own receives, and logs in again. Commands go out in the thread that sends them; those that
+follow from answers which came together go out together.
 """
 
 from __future__ import annotations
@@ -15,7 +10,6 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from midlayer.iscsi.codes import AsyncEvent, Function, FunctionResponse
@@ -33,6 +27,7 @@ from midlayer.iscsi.initiator_events import (
 from midlayer.lower.iscsi.cable import Cable, CableCut
 from midlayer.lower.iscsi.isid import random_isid
 from midlayer.lower.iscsi.login import Connect, LoginFailed, connect, log_in
+from midlayer.lower.iscsi.session_state import ALLOWED, Owner, SessionState
 
 if TYPE_CHECKING:
     from midlayer.lower.iscsi.spec import SessionSpec
@@ -44,44 +39,6 @@ FUNCTION_TIMEOUT_S = 15.0
 LOGOUT_TIMEOUT_S = 3.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _JOIN_S = 20.0
-
-
-class SessionState(Enum):
-    """Where a session is."""
-
-    NEW = "new"
-    LOGGED_IN = "logged in"
-    LOST = "lost"
-    FAILED = "failed"
-    CLOSED = "closed"
-
-
-_S = SessionState
-
-ALLOWED: dict[SessionState, frozenset[SessionState]] = {
-    _S.NEW: frozenset({_S.LOGGED_IN, _S.LOST, _S.CLOSED}),
-    _S.LOGGED_IN: frozenset({_S.LOST, _S.CLOSED}),
-    _S.LOST: frozenset({_S.LOGGED_IN, _S.FAILED, _S.CLOSED}),
-    _S.FAILED: frozenset({_S.LOGGED_IN, _S.CLOSED}),
-    _S.CLOSED: frozenset(),
-}
-"""For each state, those that it may change to."""
-
-
-class Owner:
-    """Who a session works for; the driver overrides what it needs. Called without locks."""
-
-    def task_ended(self, task: InitiatorTask) -> None:
-        """A task has its answer in itself."""
-
-    def task_lost(self, task: InitiatorTask) -> None:
-        """A task ended without an answer: the connection is gone, or the target did not take it."""
-
-    def state_changed(self, state: SessionState) -> None:
-        """The session is in another state."""
-
-    def message(self, message: MessageCame) -> None:
-        """The target sent an asynchronous message that is about a logical unit."""
 
 
 class Session:
@@ -264,23 +221,26 @@ class Session:
 
     def _receive(self, cable: Cable) -> str:
         """Take what comes until there is nothing more; return why."""
+        monotonic, task_ended = self._clock.monotonic, self._owner.task_ended
         try:
             while True:
                 events = cable.receive()
-                self._heard_s = self._clock.monotonic()
+                self._heard_s = monotonic()
                 self._pinged = False
+                cable.hold()
                 for event in events:
-                    end = self._take(event)
-                    if end:
+                    if type(event) is TaskEnded:  # nearly always
+                        task_ended(event.task)
+                    elif end := self._take(event):
                         return end
+                cable.let_go()
         except (CableCut, IscsiError) as error:
             return str(error)
+        finally:
+            cable.let_go()
 
     def _take(self, event: InitiatorEvent) -> str:
         """Take one event; return why the session is over, or an empty text."""
-        if type(event) is TaskEnded:  # nearly always
-            self._owner.task_ended(event.task)
-            return ""
         match event:
             case FunctionAnswered(tag, response):
                 with self._lock:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from midlayer.iscsi.errors import ProtocolError
 from midlayer.iscsi.initiator import InitiatorConnection
+from midlayer.iscsi.initiator_events import InitiatorEvent, PingAnswered
 from midlayer.iscsi.initiator_login import Wishes
 from midlayer.lower.iscsi.cable import Cable, CableCut, _rest
 
@@ -98,6 +100,60 @@ def test_cut_after_close_harms_nobody(ends: tuple[Cable, socket.socket]) -> None
     cable.close()
     cable.cut("late")
     cable.close()
+
+
+def test_what_came_before_a_broken_pdu_counts(ends: tuple[Cable, socket.socket]) -> None:
+    cable, far = ends
+    cable.connection = Broken(os.urandom)
+    far.send(b"anything")
+    assert cable.receive(1.0) == [PingAnswered(1, b""), PingAnswered(2, b"")]
+    with pytest.raises(ProtocolError, match="the third is wrong"):
+        cable.receive(1.0)
+
+
+class Broken(InitiatorConnection):
+    """Whatever comes: two answers, then something that breaks the rules."""
+
+    __slots__ = ("_coming",)
+
+    def __init__(self, random: Callable[[int], bytes]) -> None:
+        super().__init__(Wishes("iqn.2026-11.io.midlayer:a"), random)
+        self.take_output()
+        self._coming = iter([PingAnswered(1, b""), PingAnswered(2, b"")])
+
+    def next_event(self) -> InitiatorEvent | None:
+        for event in self._coming:
+            return event
+        raise ProtocolError("the third is wrong")
+
+
+def test_commands_that_are_held_go_out_together(ends: tuple[Cable, socket.socket]) -> None:
+    cable, far = ends
+
+    def send(number: int) -> None:
+        cable.connection.output.append(bytes((number,)))
+        cable.flush()
+
+    cable.hold()
+    for number in range(7):
+        send(number)
+    with pytest.raises(BlockingIOError):
+        far.recv(100, socket.MSG_DONTWAIT)
+    send(7)
+    assert far.recv(100) == bytes(range(8))
+    send(8)
+    cable.let_go()
+    assert far.recv(100) == bytes([8])
+
+
+def test_what_others_send_is_not_held(ends: tuple[Cable, socket.socket]) -> None:
+    cable, far = ends
+    cable.hold()
+    cable.connection.output.append(b"held")
+    other = threading.Thread(target=cable.flush)
+    other.start()
+    other.join()
+    assert far.recv(100) == b"held"
 
 
 @pytest.mark.parametrize("sent", range(11))

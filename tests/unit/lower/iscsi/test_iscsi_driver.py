@@ -13,7 +13,7 @@ from iscsi_array import IQN, Array
 from midlayer.errors import NodeError
 from midlayer.iscsi.codes import AsyncEvent
 from midlayer.lower.iscsi import FoundTarget, IscsiDriver, SessionSpec, discover
-from midlayer.lower.iscsi.session import SessionState
+from midlayer.lower.iscsi.session_state import SessionState
 from midlayer.lower.virtual import UnitSpec
 from midlayer.mid.command import Command, HostByte
 from midlayer.mid.dispatch import submit
