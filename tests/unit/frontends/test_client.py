@@ -39,6 +39,31 @@ def test_a_socket_that_nobody_listens_on(tmp_path: Path) -> None:
     assert "no daemon answers here (Connection refused); start one with: midlayer up" in str(error)
 
 
+def test_waiting_for_a_daemon_that_comes(tmp_path: Path) -> None:
+    path = tmp_path / "m.sock"
+    waits: list[float] = []
+    with socket.socket(socket.AF_UNIX) as listener, Client(path) as client:
+
+        def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 2:
+                listener.bind(str(path))
+            if len(waits) == 3:
+                listener.listen()
+
+        client.wait_for_daemon(10.0, lambda: sum(waits), sleep)
+    assert waits == [0.05] * 3
+
+
+def test_waiting_for_a_daemon_that_does_not_come(tmp_path: Path) -> None:
+    waits: list[float] = []
+    with Client(tmp_path / "m.sock") as client:
+        client.wait_for_daemon(10.0, lambda: sum(waits), waits.append)
+        assert sum(waits) == pytest.approx(10.0, abs=0.06)
+        with pytest.raises(DaemonError, match="no daemon answers here"):
+            client.get("status")
+
+
 @pytest.mark.parametrize(
     ("user", "own", "trusted"), [(0, 1000, True), (7, 7, True), (7, 0, True), (7, 1000, False)]
 )

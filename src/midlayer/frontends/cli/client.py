@@ -12,7 +12,8 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -23,6 +24,7 @@ from midlayer.errors import DaemonError
 from midlayer.mid.command import Buffer, Result
 
 _PAGE_EVENTS = 2000
+_LOOK_AGAIN_S = 0.05
 _credentials = struct.Struct("3i")  # pid, uid, gid
 _REQUEST_WRONG, _SERVER_WRONG = 1, 99
 
@@ -95,6 +97,26 @@ class Client:
             elif name == "data":
                 event: dict[str, Any] = json.loads(value)
                 yield {"event": "gap", **event} if kind == "gap" else event
+
+    def wait_for_daemon(
+        self,
+        timeout_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """Wait until a daemon takes connections; if none does in time, the next call says so."""
+        end_s = monotonic() + timeout_s
+        while self._is_still_absent() and monotonic() < end_s:
+            sleep(_LOOK_AGAIN_S)
+
+    def _is_still_absent(self) -> bool:
+        try:
+            self._http.connect()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return True
+        except OSError:
+            return False  # waiting would not help
+        return False
 
     def close(self) -> None:
         """Close the connection."""

@@ -101,6 +101,8 @@ def events(options: argparse.Namespace) -> int:
 def status(options: argparse.Namespace) -> int:
     """Print how the daemon is."""
     with Client(options.socket or default_socket()) as client:
+        if options.wait:
+            client.wait_for_daemon(options.wait)
         answer = client.get("status")
     if options.json:
         print_json(answer)

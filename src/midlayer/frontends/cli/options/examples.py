@@ -3,6 +3,7 @@
 EXAMPLES = {
     "up": "midlayer up --config examples/default.toml --show",
     "exec": "midlayer exec --config examples/default.toml -- lsscsi -g",
+    "status": "midlayer status --wait 10",
     "events": "midlayer events --follow --since 120",
     "guard": "midlayer guard sg3 --rollback 'umount /mnt' -- mount /dev/sdb1 /mnt",
     "trigger": "midlayer trigger --subsystem-match=scsi_generic --attr-match=vendor=ACME --verbose",

@@ -23,7 +23,10 @@ def add(verbs: Verbs) -> None:
     sg_map = verbs.add("map", "map", "sg_map", "print which sg node belongs to which other node")
     sg_map.add_argument("-i", "--inquiry", action="store_true", help="with vendor, product and revision")
     sg_map.add_argument("-x", "--address", action="store_true", help="with host, channel, id, LUN and type")
-    verbs.add("status", "lists", "status", "say how the daemon is")
+    status = verbs.add("status", "lists", "status", "say how the daemon is")
+    status.add_argument(
+        "--wait", type=seconds, default=0.0, metavar="SEC", help="until a daemon answers, at most so long"
+    )
     sg = verbs.add("sg", "sg", "sg", "print open sg descriptors and their requests")
     sg.add_argument("what", choices=("debug",), help="what /proc/scsi/sg/debug has, of the daemon's devices")
     sg.add_argument("--follow", action="store_true", help="print it again and again; Ctrl-C ends")
