@@ -1,0 +1,1 @@
+"""What the documents show is typed here as it stands."""
