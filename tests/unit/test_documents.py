@@ -37,6 +37,14 @@ def test_nothing_is_called_done_without_a_test() -> None:
     assert [row for row in rows if "| done" in row and "no test yet" in row] == []
 
 
+def test_no_subject_has_two_rows() -> None:
+    """Within a table; the older one of two is the one that is no longer true."""
+    tables = (ROOT / "docs" / "supported.md").read_text().split("\n\n")
+    for table in tables:
+        rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| ")]
+        assert [row for row in set(rows) if rows.count(row) > 1] == []
+
+
 def test_each_news_fragment_is_of_a_kind_that_is_rendered() -> None:
     """Fragments of another kind are left out of the release notes without a word."""
     kinds = {"feature", "bugfix", "doc", "removal", "misc"}
