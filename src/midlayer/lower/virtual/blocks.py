@@ -103,10 +103,22 @@ def compare(unit: VirtualUnit, lba: int, blocks: int, expected: bytes) -> None:
             raise CheckCondition(SenseKey.MISCOMPARE, 0x1D, information=offset)
 
 
+def put(unit: VirtualUnit, lba: int, data: bytes | memoryview) -> None:
+    """Write blocks, but not between what another command reads and what it writes for that."""
+    with unit.exclusive:
+        unit.medium.write(lba * unit.block_size, data)
+
+
+def erase(unit: VirtualUnit, lba: int, blocks: int) -> None:
+    """Make blocks zeros, and give their room back."""
+    with unit.exclusive:
+        unit.medium.zero(lba * unit.block_size, blocks * unit.block_size)
+
+
 def fill(unit: VirtualUnit, lba: int, blocks: int, pattern: bytes) -> None:
     """Write a block again and again."""
     step = max(1, CHUNK_BYTES // unit.block_size)
     chunk = memoryview(pattern * min(step, blocks))
     for at in range(lba, lba + blocks, step):
         count = min(step, lba + blocks - at)
-        unit.medium.write(at * unit.block_size, chunk[: count * unit.block_size])
+        put(unit, at, chunk[: count * unit.block_size])

@@ -176,7 +176,8 @@ def _move(source: VirtualUnit, from_: int, destination: VirtualUnit, to: int, le
     for at in range(0, length, CHUNK_BYTES):
         piece = buffer[: min(CHUNK_BYTES, length - at)]
         source.medium.read_into(from_ + at, piece)
-        destination.medium.write(to + at, piece)
+        with destination.exclusive:
+            destination.medium.write(to + at, piece)
     written(destination)
 
 

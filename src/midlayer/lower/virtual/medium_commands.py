@@ -13,7 +13,7 @@ from midlayer.lower.virtual.answers import (
     received,
     send,
 )
-from midlayer.lower.virtual.blocks import check_writable, fill
+from midlayer.lower.virtual.blocks import check_writable, erase, fill
 from midlayer.lower.virtual.unit import Handler, ServiceActions, VirtualUnit
 from midlayer.mid.command import Command
 from midlayer.standards import sbc_medium
@@ -34,7 +34,7 @@ def format_unit(unit: VirtualUnit, command: Command) -> None:
         _check_format_list(command, long=cdb.longlist)
     else:
         no_data(command)
-    unit.medium.zero(0, unit.blocks * unit.block_size)
+    erase(unit, 0, unit.blocks)
     unit.medium.flush()
 
 
@@ -51,7 +51,7 @@ def _check_format_list(command: Command, *, long: bool) -> None:
         raise invalid_parameter(kind.fields["defect_list_length"].byte)
 
 
-def _sanitizing(erase: Callable[[VirtualUnit, Command, int], None]) -> Handler:
+def _sanitizing(operation: Callable[[VirtualUnit, Command, int], None]) -> Handler:
     """Return the handler of one kind of sanitize operation (SBC-3 5.20)."""
 
     def sanitize(unit: VirtualUnit, command: Command) -> None:
@@ -60,7 +60,7 @@ def _sanitizing(erase: Callable[[VirtualUnit, Command, int], None]) -> Handler:
             raise CheckCondition(*unit.not_ready)
         check_writable(unit)
         try:
-            erase(unit, command, cdb.parameter_list_length)
+            operation(unit, command, cdb.parameter_list_length)
             unit.medium.flush()
         except OSError:
             # The unit stays in this state until EXIT FAILURE MODE, or a sanitize operation that ends well.
@@ -105,7 +105,7 @@ def _erase(unit: VirtualUnit, command: Command, length: int) -> None:
     if length:
         raise invalid_field(7)
     no_data(command)
-    unit.medium.zero(0, unit.blocks * unit.block_size)
+    erase(unit, 0, unit.blocks)
 
 
 def exit_failure_mode(unit: VirtualUnit, command: Command) -> None:

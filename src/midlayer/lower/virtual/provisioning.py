@@ -14,7 +14,7 @@ from midlayer.lower.virtual.answers import (
     received,
     send,
 )
-from midlayer.lower.virtual.blocks import check_writable, fill, written
+from midlayer.lower.virtual.blocks import check_writable, erase, fill, written
 from midlayer.lower.virtual.unit import Handler, VirtualUnit
 from midlayer.lower.virtual.vpd_pages import MAX_UNMAP_DESCRIPTORS
 from midlayer.mid.command import Command
@@ -43,10 +43,7 @@ def unmap(unit: VirtualUnit, command: Command) -> None:
         if descriptor.unmap_logical_block_address + descriptor.number_of_logical_blocks > unit.blocks:
             raise lba_out_of_range()
     for descriptor in descriptors:
-        unit.medium.zero(
-            descriptor.unmap_logical_block_address * unit.block_size,
-            descriptor.number_of_logical_blocks * unit.block_size,
-        )
+        erase(unit, descriptor.unmap_logical_block_address, descriptor.number_of_logical_blocks)
     written(unit)
 
 
@@ -82,7 +79,7 @@ def _write_same(
     # With UNMAP the pattern does not matter, as with the targets and scsi_debug of Linux. Without it, a
     # block of a thin disk is mapped whatever is written to it.
     if cdb.unmap or not (unit.spec.thin or any(pattern)):
-        unit.medium.zero(lba * unit.block_size, blocks * unit.block_size)
+        erase(unit, lba, blocks)
     else:
         fill(unit, lba, blocks, pattern)
     written(unit)

@@ -78,7 +78,8 @@ def _writer(unpack: Unpack, length_byte: int) -> Handler:
                 return
             command.residual = len(data) - length
             data = memoryview(data)[:length]
-        unit.medium.write(lba * unit.block_size, data)
+        with unit.exclusive:  # not between the two halves of a COMPARE AND WRITE
+            unit.medium.write(lba * unit.block_size, data)
         if flags & FUA or unit.write_through:
             unit.medium.flush()
 

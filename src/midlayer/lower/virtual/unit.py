@@ -94,7 +94,7 @@ class VirtualUnit:
         not_ready: Sense key, ASC and ASCQ of why it takes no medium access commands; None if it does.
         may_exit_failure: After SANITIZE has failed, EXIT FAILURE MODE may help.
         prevented: Nexuses that do not want the medium removed.
-        exclusive: Held while blocks are read, looked at and written, so that two of these do not mix.
+        exclusive: Held by whatever writes blocks; from the first read on where that decides what is written.
         echo, buffer: What WRITE BUFFER has left; `echo` is None if nothing was written yet.
         identifying_text: What SET IDENTIFYING INFORMATION has set, by type.
         inquiry_data: What INQUIRY has answered, by all that the answer depends on; see `spc_commands`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from midlayer.lower.virtual.answers import invalid_field, no_data, received
-from midlayer.lower.virtual.blocks import CHUNK_BYTES, Extent, check_writable, compare, extent, written
+from midlayer.lower.virtual.blocks import CHUNK_BYTES, Extent, check_writable, compare, extent, put, written
 from midlayer.lower.virtual.unit import Handler, VirtualUnit
 from midlayer.mid.command import Command
 from midlayer.standards.opcodes import Opcode
@@ -40,9 +40,10 @@ def write_and_verify(unit: VirtualUnit, command: Command) -> None:
     check_writable(unit)
     data = bytes(received(command, blocks * unit.block_size))
     if blocks:
-        unit.medium.write(lba * unit.block_size, data)
+        with unit.exclusive:  # what another command writes meanwhile would be a miscompare
+            unit.medium.write(lba * unit.block_size, data)
+            compare(unit, lba, blocks, data)
         unit.medium.flush()
-        compare(unit, lba, blocks, data)
 
 
 def compare_and_write(unit: VirtualUnit, command: Command) -> None:
@@ -90,9 +91,7 @@ def write_atomic(unit: VirtualUnit, command: Command) -> None:
         raise invalid_field(10)
     flags, lba, blocks = extent(unit, cdb)
     check_writable(unit)
-    data = received(command, blocks * unit.block_size)
-    with unit.exclusive:
-        unit.medium.write(lba * unit.block_size, data)
+    put(unit, lba, received(command, blocks * unit.block_size))
     written(unit, flags)
 
 
