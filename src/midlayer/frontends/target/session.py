@@ -25,7 +25,7 @@ from midlayer.frontends.target import copies, lun_commands, outcome
 from midlayer.frontends.target.export import LunMap, reported_lun
 from midlayer.frontends.target.functions import carry_out
 from midlayer.frontends.target.sending import BufferPool, send_all
-from midlayer.frontends.target.transfer import LENGTHS, fitted
+from midlayer.frontends.target.transfer import INVALID_FIELD_IN_CDB, LENGTHS, WHOLE, fitted
 from midlayer.iscsi.names import port_name, transport_id
 from midlayer.iscsi.target import TargetConnection
 from midlayer.iscsi.target_events import (
@@ -55,11 +55,15 @@ PING_S = 20.0
 """How often a silent initiator is asked whether it is there; one that does not answer in time is dropped."""
 
 COMMAND_TIMEOUT_S = 60.0
+OPERATION_TIMEOUT_S = 7 * 86400.0
+"""For FORMAT UNIT and SANITIZE, which may take as long as a disk needs to write all of its blocks."""
+
 FLUSH_ABOVE_BYTES = 1 << 15
 LONGEST_READ_BYTES = 64 << 20
 
 _FINISHED = Phase.FINISHED
 _REPORT_LUNS = Opcode.REPORT_LUNS
+_OPERATIONS = frozenset({Opcode.FORMAT_UNIT, Opcode.SANITIZE})
 _COPY = Opcode.THIRD_PARTY_COPY_OUT
 _READS_ONLY = lun_commands.READS_ONLY
 
@@ -182,7 +186,12 @@ class Session:
             return
         room = task.expected_bytes
         lengths = LENGTHS.get(cdb[0])
-        if lengths is not None and lengths(cdb) * exported.block_bytes > room:
+        if lengths is None:
+            whole = WHOLE.get(cdb[0])
+            if whole is not None and 0 < whole(cdb) * exported.block_bytes < room:
+                self._respond(task, 2, INVALID_FIELD_IN_CDB, residual=room)
+                return
+        elif lengths(cdb) * exported.block_bytes > room:
             cdb, room = fitted(task, cdb, lengths(cdb), exported.block_bytes)
             if not room:
                 self._respond(task, 0, residual=-task.overflow_bytes)
@@ -195,7 +204,7 @@ class Session:
             cdb,
             task.data_out,
             data_in,
-            COMMAND_TIMEOUT_S,
+            OPERATION_TIMEOUT_S if cdb[0] in _OPERATIONS else COMMAND_TIMEOUT_S,
             0,
             True,
             partial(self._finished_read_only if exported.read_only else self._finished, task, data_in),
@@ -245,6 +254,7 @@ class Session:
                 _log.warning("%s: login to %s: %s", self, identity.target_name or "discovery", error)
             case LoggedOut():
                 self.ended_because = "logged out"
+                self._leave()  # what the initiator left is gone when it reads our response
             case Broken(error):
                 self.ended_because = str(error)
                 _log.warning("%s: %s", self, error)
@@ -337,13 +347,14 @@ class Session:
             if self.iscsi.output:
                 self._flush()
             self.iscsi.lost()
-        outcome.abandon(self.iscsi.tasks.values())
-        self._leave_units()
+        self._leave()
         self._socket.close()
 
-    def _leave_units(self) -> None:
-        """Tell the drivers of what the initiator saw that the I_T nexus is gone."""
-        for exported in set(self.luns.values()) if self.nexus is not LOCAL else ():
+    def _leave(self) -> None:
+        """Abort what is under way, and tell the drivers that the I_T nexus is gone."""
+        outcome.abandon(self.iscsi.tasks.values())
+        luns, self.luns = self.luns, {}
+        for exported in set(luns.values()) if self.nexus is not LOCAL else ():
             device = exported.device()
             if device is not None:
                 device.host.template.nexus_lost(device, self.nexus)

@@ -13,6 +13,7 @@ from midlayer.iscsi.task import Task
 from midlayer.mid.dispatch import execute
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.standards.sbc import ReadCapacity10, ReadCapacity10Data
+from midlayer.standards.sense import SenseKey, fixed_sense
 
 _WITH_BLOCKS = frozenset({0x00, 0x05, 0x07, 0x0E})
 _READ_CAPACITY_TIMEOUT_S = 10.0
@@ -43,6 +44,15 @@ LENGTHS: dict[int, Blocks] = {
     **dict.fromkeys((0x88, 0x8A, 0x8E), _sixteen),
 }
 """READ, WRITE and WRITE AND VERIFY: how many blocks a CDB is about."""
+
+WHOLE: dict[int, Blocks] = {
+    0x41: lambda cdb: 1,
+    0x89: lambda cdb: 2 * cdb[13] if len(cdb) == 16 else 0,
+    0x93: lambda cdb: 1,
+}
+"""WRITE SAME and COMPARE AND WRITE: how many blocks of data they need; with more, what is meant?"""
+
+INVALID_FIELD_IN_CDB = fixed_sense(SenseKey.ILLEGAL_REQUEST, 0x24)
 
 _FIELDS = {10: (7, 2), 12: (6, 4), 16: (10, 4)}
 

@@ -43,7 +43,7 @@ ALWAYS, READS, WRITES = Access.ALWAYS, Access.READS, Access.WRITES
 _ROWS: tuple[tuple[str, Access, bool], ...] = (
     ("00 00 00 00 00 00", ALWAYS, True),  # TEST UNIT READY
     ("03 01 00 00 ff 00", ALWAYS, False),  # REQUEST SENSE
-    ("04 1f 00 00 00 00", WRITES, True),  # FORMAT UNIT
+    ("04 1f 00 00 00 00", WRITES, False),  # FORMAT UNIT
     ("08 1f ff ff ff 00", READS, True),  # READ(6)
     ("0a 1f ff ff ff 00", WRITES, True),  # WRITE(6)
     ("12 01 ff ff ff 00", ALWAYS, False),  # INQUIRY

@@ -7,6 +7,7 @@ import logging
 import struct
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from midlayer.errors import DeviceExists, MidlayerError
 from midlayer.lower.virtual.answers import (
@@ -20,6 +21,7 @@ from midlayer.lower.virtual.answers import (
 )
 from midlayer.lower.virtual.attentions import BUS_RESET, DEVICE_RESET, REPORTED_LUNS_CHANGED, Attention
 from midlayer.lower.virtual.guard import GUARDED
+from midlayer.lower.virtual.operations import Deferred
 from midlayer.lower.virtual.spc_commands import (
     NOT_ACCESSIBLE_TABLE,
     REPORT_LUNS_WELL_KNOWN,
@@ -87,7 +89,7 @@ class Bus:
 
 
 class VirtualDriver(HostTemplate):
-    """Lower-level driver of virtual hosts. Commands complete in the caller's thread."""
+    """Lower-level driver of virtual hosts. All but `Deferred` commands end in the caller's thread."""
 
     name = "midlayer virtual HBA"
     proc_name = "virtual"
@@ -214,6 +216,9 @@ class VirtualDriver(HostTemplate):
                 fail(command, refusal.sense_data(descriptor=unit.settings.d_sense))
             except ReservationConflict:
                 conflict(command)
+            except Deferred as deferred:
+                deferred.operation.wait(command, partial(_end_deferred, unit, command, done))
+                return 0
             except struct.error:
                 cut_short = invalid_field(len(command.cdb) - 1)
                 fail(command, cut_short.sense_data(descriptor=unit.settings.d_sense))
@@ -228,7 +233,11 @@ class VirtualDriver(HostTemplate):
             unit.nexus_lost(nexus)
 
     def eh_abort_handler(self, command: Command) -> int:
-        """Nothing is on its way in here: commands end in the caller's thread."""
+        """Only what waits for the end of an operation is on its way in here; the operation goes on."""
+        unit: VirtualUnit | None = command.device.hostdata
+        operation = unit.operation if unit is not None else None
+        if operation is not None:
+            operation.forget(command)
         return SUCCESS
 
     def eh_device_reset_handler(self, command: Command) -> int:
@@ -299,7 +308,9 @@ class VirtualDriver(HostTemplate):
             )
         has_blocks = accessible and spec.type in _WITH_BLOCKS
         guard = GUARDED if accessible else table
-        return VirtualUnit(spec, table, guard, _Place(self, bus, spec), has_blocks=has_blocks)
+        return VirtualUnit(
+            spec, table, guard, _Place(self, bus, spec), self._subsystem.clock, has_blocks=has_blocks
+        )
 
     def _connect(self, host: Host, bus: Bus, spec: UnitSpec) -> None:
         place = (spec.channel, spec.target)
@@ -328,6 +339,22 @@ class _Place(Neighbourhood):
 
     def find(self, naa: str) -> VirtualUnit | None:
         return self._driver.find(naa)
+
+
+def _end_deferred(
+    unit: VirtualUnit,
+    command: Command,
+    done: Callable[[Command], None],
+    refusal: CheckCondition | None,
+    host_byte: HostByte,
+) -> None:
+    """An operation that a command has waited for is over, or was given up."""
+    if refusal is not None:
+        fail(command, refusal.sense_data(descriptor=unit.settings.d_sense))
+    elif host_byte:
+        command.host_byte = host_byte
+        no_data(command)
+    done(command)
 
 
 def _fail_by_medium(unit: VirtualUnit, command: Command, error: OSError) -> None:

@@ -44,6 +44,9 @@ _ON_ANY_PATH = frozenset(
 )
 """Commands of a target port group in any state (SPC-4 5.15.2.4.4)."""
 
+_WHILE_BUSY = frozenset({Opcode.INQUIRY, Opcode.REPORT_LUNS, Opcode.REQUEST_SENSE})
+"""Commands that SANITIZE and FORMAT UNIT do not keep from a unit (SBC-3 4.11.2, 5.3.1)."""
+
 
 def guard(unit: VirtualUnit, command: Command) -> None:
     """Run a command unless something is against it."""
@@ -61,6 +64,9 @@ def guard(unit: VirtualUnit, command: Command) -> None:
         refusal = unit.ports.refusal(command.nexus.relative_target_port)
         if refusal is not None:
             raise refusal
+    operation = unit.operation
+    if operation is not None and opcode not in _WHILE_BUSY:
+        raise operation.refusal()
     if unit.not_ready is not None:
         row = row_of(command.cdb)
         if row is not None and row.medium:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from midlayer.lower.virtual.answers import (
     CheckCondition,
@@ -14,32 +15,43 @@ from midlayer.lower.virtual.answers import (
     send,
 )
 from midlayer.lower.virtual.blocks import check_writable, erase, fill
+from midlayer.lower.virtual.operations import (
+    FORMAT,
+    FORMAT_CORRUPT,
+    SANITIZE,
+    SANITIZE_FAILED,
+    Why,
+    carry_out,
+)
 from midlayer.lower.virtual.unit import Handler, ServiceActions, VirtualUnit
 from midlayer.mid.command import Command
 from midlayer.standards import sbc_medium
 from midlayer.standards.opcodes import Opcode
-from midlayer.standards.sense import SenseKey
 
 OVERWRITE, BLOCK_ERASE, CRYPTOGRAPHIC_ERASE, EXIT_FAILURE_MODE = 0x01, 0x02, 0x03, 0x1F
-_SANITIZE_FAILED = (int(SenseKey.MEDIUM_ERROR), 0x31, 0x03)
+_CURABLE: frozenset[Why | None] = frozenset({None, SANITIZE_FAILED, FORMAT_CORRUPT})
+"""States of a unit that SANITIZE makes good again."""
 
 
 def format_unit(unit: VirtualUnit, command: Command) -> None:
-    """FORMAT UNIT (SBC-3 5.3): every block is zeros afterwards; it ends at once, so IMMED changes nothing."""
+    """FORMAT UNIT (SBC-3 5.3): every block is zeros afterwards."""
     cdb = fields(sbc_medium.FormatUnit, command)
     if cdb.fmtpinfo:
         raise invalid_field(1, 7)
+    if unit.not_ready not in (None, FORMAT_CORRUPT):
+        raise CheckCondition(*unit.not_ready)
     check_writable(unit)
+    immediate = False
     if cdb.fmtdata:
-        _check_format_list(command, long=cdb.longlist)
+        immediate = _check_format_list(command, long=cdb.longlist)
     else:
         no_data(command)
-    erase(unit, 0, unit.blocks)
-    unit.medium.flush()
+    work = partial(erase, unit, 0, unit.blocks)
+    carry_out(unit, FORMAT, work, unit.spec.format_s, immediate=immediate)
 
 
-def _check_format_list(command: Command, *, long: bool) -> None:
-    """Refuse what a format of this disk can not do (SBC-3 5.3.2)."""
+def _check_format_list(command: Command, *, long: bool) -> bool:
+    """Refuse what a format of this disk can not do (SBC-3 5.3.2); return IMMED."""
     header: sbc_medium.FormatHeaderLong | sbc_medium.FormatHeaderShort
     kind = sbc_medium.FormatHeaderLong if long else sbc_medium.FormatHeaderShort
     header = kind.decode(received(command, kind.size))
@@ -49,6 +61,7 @@ def _check_format_list(command: Command, *, long: bool) -> None:
         raise invalid_parameter(1, 3)
     if header.defect_list_length:
         raise invalid_parameter(kind.fields["defect_list_length"].byte)
+    return header.immed
 
 
 def _sanitizing(operation: Callable[[VirtualUnit, Command, int], None]) -> Handler:
@@ -56,21 +69,13 @@ def _sanitizing(operation: Callable[[VirtualUnit, Command, int], None]) -> Handl
 
     def sanitize(unit: VirtualUnit, command: Command) -> None:
         cdb = _sanitize_fields(command)
-        if unit.not_ready not in (None, _SANITIZE_FAILED):  # after a failure it may be tried again
+        if unit.not_ready is not None and unit.not_ready not in _CURABLE:
             raise CheckCondition(*unit.not_ready)
         check_writable(unit)
-        try:
-            operation(unit, command, cdb.parameter_list_length)
-            unit.medium.flush()
-        except OSError:
-            # The unit stays in this state until EXIT FAILURE MODE, or a sanitize operation that ends well.
-            unit.not_ready = _SANITIZE_FAILED
-            unit.may_exit_failure = cdb.ause
-            unit.regard()
-            raise CheckCondition(*_SANITIZE_FAILED) from None
-        if unit.not_ready == _SANITIZE_FAILED:
-            unit.not_ready = None
-            unit.regard()
+        # A failure lasts until EXIT FAILURE MODE, or a sanitize operation that ends well.
+        unit.may_exit_failure = cdb.ause
+        work = partial(operation, unit, command, cdb.parameter_list_length)
+        carry_out(unit, SANITIZE, work, unit.spec.sanitize_s, immediate=cdb.immed)
 
     return sanitize
 
@@ -114,7 +119,7 @@ def exit_failure_mode(unit: VirtualUnit, command: Command) -> None:
     if cdb.parameter_list_length:
         raise invalid_field(7)
     no_data(command)
-    if unit.not_ready != _SANITIZE_FAILED:
+    if unit.not_ready != SANITIZE_FAILED:
         return
     if not unit.may_exit_failure:
         raise invalid_field(1, 4)

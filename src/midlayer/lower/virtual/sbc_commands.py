@@ -115,6 +115,7 @@ def read_capacity_16(unit: VirtualUnit, command: Command) -> None:
     data = sbc.ReadCapacity16Data(
         returned_logical_block_address=unit.blocks - 1,
         block_length_in_bytes=unit.block_size,
+        logical_blocks_per_physical_block_exponent=unit.spec.physical_exponent,
         lbpme=unit.spec.thin,
         lbprz=unit.spec.thin,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from midlayer.lower.virtual import pages, vpd_pages
 from midlayer.lower.virtual.answers import fields, illegal_request, invalid_field, no_data, send
 from midlayer.lower.virtual.attentions import REPORTED_LUNS_CHANGED
@@ -92,6 +94,11 @@ def request_sense(unit: VirtualUnit, command: Command) -> None:
     if attention is not None:
         unit.regard()
         _send_sense(command, SenseKey.UNIT_ATTENTION, *attention)
+        return
+    operation = unit.operation
+    if operation is not None:
+        why = operation.refusal()
+        _send_sense(command, why.key, why.asc, why.ascq, **why.details)
     else:
         _send_sense(command, *(unit.not_ready or (SenseKey.NO_SENSE, 0, 0)))
 
@@ -101,10 +108,10 @@ def missing_unit_sense(command: Command) -> None:
     _send_sense(command, SenseKey.ILLEGAL_REQUEST, 0x25)
 
 
-def _send_sense(command: Command, key: int, asc: int, ascq: int = 0) -> None:
+def _send_sense(command: Command, key: int, asc: int, ascq: int = 0, **details: Any) -> None:
     cdb = fields(RequestSense, command)
     encode = descriptor_sense if cdb.desc else fixed_sense
-    send(command, encode(key, asc, ascq), cdb.allocation_length)
+    send(command, encode(key, asc, ascq, **details), cdb.allocation_length)
 
 
 def _not_accessible_sense(unit: VirtualUnit, command: Command) -> None:

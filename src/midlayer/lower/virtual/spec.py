@@ -85,6 +85,7 @@ class UnitSpec:
         naa: NAA designator as 16 or 32 hexadecimal digits; made from the serial number if it is empty.
         size: Bytes of the medium, ``1G`` or a number; 0 for all of a file that is there.
         block_size: 512 or 4096 (a CD has 2048); 0 for what is usual.
+        physical_block_size: The block size times a power of two to 32768; 0 for that of a logical block.
         file: A file for the blocks; sparse memory without it.
         thin: Thin provisioning: UNMAP and WRITE SAME with UNMAP give blocks back.
         pool_size: Most bytes that a thin disk may take; 0 for no limit.
@@ -92,6 +93,7 @@ class UnitSpec:
         alua: State of each target port group, such as ``optimized, standby``; none for a unit without ALUA.
         write_protected: Writes end with DATA PROTECT.
         removable: The RMB bit.
+        sanitize_s, format_s: Seconds that SANITIZE and FORMAT UNIT take; 0 to end with their command.
         temperature: Degrees Celsius, for LOG SENSE.
         rotation_rate: Revolutions a minute, 1 for a medium that does not turn.
         scsi_level: ANSI revision in the INQUIRY data: 1, 2 (SCSI-2), 3 (SPC) … 6 (SPC-4), 7 (SPC-5).
@@ -110,6 +112,7 @@ class UnitSpec:
     naa: str = ""
     size: int = 1 << 30
     block_size: int = 0
+    physical_block_size: int = 0
     file: Path | None = None
     thin: bool = False
     pool_size: int = 0
@@ -117,6 +120,8 @@ class UnitSpec:
     alua: tuple[AccessState, ...] = ()
     write_protected: bool = False
     removable: bool = False
+    sanitize_s: int = 0
+    format_s: int = 0
     temperature: int = 30
     rotation_rate: int = 1
     scsi_level: int = 6
@@ -165,6 +170,11 @@ class UnitSpec:
         """Number of logical blocks."""
         return self.size // self.block_size
 
+    @property
+    def physical_exponent(self) -> int:
+        """Power of two of how many logical blocks a physical block has."""
+        return max(self.physical_block_size // self.block_size, 1).bit_length() - 1
+
     def _check(self) -> None:
         lengths = (("vendor", 8), ("product", 16), ("revision", 4), ("serial", 36))
         for key, longest in lengths:
@@ -174,6 +184,11 @@ class UnitSpec:
         sizes = (_CD_BLOCK_SIZE,) if self.type == PeripheralDeviceType.CD_DVD else _BLOCK_SIZES
         if self.block_size not in sizes and self.twin is None:
             raise SpecError("block_size", f"{self.block_size} must be {' or '.join(map(str, sizes))}")
+        physical = self.physical_block_size
+        if physical and physical not in (self.block_size << exponent for exponent in range(16)):
+            raise SpecError(
+                "physical_block_size", f"{physical} must be {self.block_size} times a power of two to 32768"
+            )
         if self.size % self.block_size or (self.size <= 0 and self.file is None):
             raise SpecError("size", f"{self.size} must be a multiple of the block size, and more than 0")
         if self.size > (_MOST_MEMORY if self.file is None else _LARGEST_FILE):
@@ -358,6 +373,7 @@ _CONVERSIONS: dict[str, Any] = {
     "naa": _text,
     "size": _size,
     "block_size": _number(512, 4096),
+    "physical_block_size": _number(0, 4096 << 15),
     "file": lambda key, value: Path(_text(key, value)),
     "thin": _flag,
     "pool_size": _size,
@@ -366,6 +382,8 @@ _CONVERSIONS: dict[str, Any] = {
     "temperature": _number(0, 254),
     "write_protected": _flag,
     "removable": _flag,
+    "sanitize_s": _number(0, 1 << 20),
+    "format_s": _number(0, 1 << 20),
     "rotation_rate": _number(0, 0xFFFE),
     "scsi_level": _number(0, 7),
     "channel": _number(0, 255),

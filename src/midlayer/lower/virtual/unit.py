@@ -6,6 +6,7 @@ import errno
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from midlayer.errors import NodeError
 from midlayer.lower.virtual import saved_reservations
@@ -19,11 +20,13 @@ from midlayer.lower.virtual.attentions import (
     Attentions,
 )
 from midlayer.lower.virtual.medium import FileMedium, Medium, MemoryMedium
+from midlayer.lower.virtual.operations import Kind, Operation, Why
 from midlayer.lower.virtual.port_groups import BY_COMMAND, BY_ITSELF, PortGroups
 from midlayer.lower.virtual.reservations import Port, Reservations, port_of
 from midlayer.lower.virtual.spec import UnitSpec
 from midlayer.lower.virtual.thin import Pool, ThinFileMedium, ThinMemoryMedium
-from midlayer.mid.command import Command
+from midlayer.mid.clock import Clock
+from midlayer.mid.command import Command, HostByte
 from midlayer.mid.nexus import LOCAL, Nexus
 from midlayer.standards.extended_copy import CopyStatus
 from midlayer.standards.port_groups import AccessState
@@ -92,6 +95,8 @@ class VirtualUnit:
         neighbourhood: Its target and the other units.
         attentions, reservations, ports, settings, counters, copies: Parts of its state.
         not_ready: Sense key, ASC and ASCQ of why it takes no medium access commands; None if it does.
+        operation: What goes on and keeps it from nearly all commands; None if nothing does.
+        clock: Measures what takes time.
         may_exit_failure: After SANITIZE has failed, EXIT FAILURE MODE may help.
         prevented: Nexuses that do not want the medium removed.
         exclusive: Held by whatever writes blocks; from the first read on where that decides what is written.
@@ -108,6 +113,7 @@ class VirtualUnit:
         "block_size",
         "blocks",
         "buffer",
+        "clock",
         "commands",
         "copies",
         "counters",
@@ -122,6 +128,7 @@ class VirtualUnit:
         "neighbourhood",
         "nexus",
         "not_ready",
+        "operation",
         "plugged",
         "pool",
         "ports",
@@ -135,11 +142,18 @@ class VirtualUnit:
     )
 
     def __init__(
-        self, spec: UnitSpec, commands: Table, guard: Table, neighbourhood: Neighbourhood, *, has_blocks: bool
+        self,
+        spec: UnitSpec,
+        commands: Table,
+        guard: Table,
+        neighbourhood: Neighbourhood,
+        clock: Clock,
+        *,
+        has_blocks: bool,
     ) -> None:
         self.spec = spec
         self.commands = self.table = commands
-        self.neighbourhood = neighbourhood
+        self.neighbourhood, self.clock = neighbourhood, clock
         self.block_size = spec.block_size
         self.lun_in_cdb = spec.scsi_level <= 2
         self.pool = Pool(spec.pool_size, spec.pool_threshold)
@@ -152,7 +166,8 @@ class VirtualUnit:
         self.reservations = Reservations(self._tell)
         self.settings, self.counters = Settings(), Counters()
         self.copies: Copies = {}
-        self.not_ready: tuple[int, int, int] | None = None
+        self.not_ready: Why | None = None
+        self.operation: Operation | None = None
         self.may_exit_failure = False
         self.prevented: set[Nexus] = set()
         self.echo: bytes | None = None
@@ -175,6 +190,9 @@ class VirtualUnit:
         """Let go of the medium, and answer by `table` from now on."""
         with self._lock:
             self.plugged, self.table, self._guard, self.commands = False, table, table, table
+            operation, self.operation = self.operation, None
+        if operation is not None:
+            operation.stop(HostByte.DID_NO_CONNECT)
         self.medium.close()
 
     def meet(self, nexus: Nexus) -> None:
@@ -203,6 +221,7 @@ class VirtualUnit:
         """
         with self.reservations.lock:
             self.reservations.reserved_by = None
+        self._reset_operation()
         self.prevented.clear()
         self.copies.clear()
         self.take_settings(Settings())
@@ -221,9 +240,48 @@ class VirtualUnit:
                 self.attentions.pending
                 or self.reservations.held
                 or self.not_ready is not None
+                or self.operation is not None
                 or self.ports.restrict
             )
             self.table = self._guard if watched else self.commands
+
+    def begin(self, kind: Kind, duration_s: float, *, failed: bool) -> Operation:
+        """Be busy with an operation from now on.
+
+        Args:
+            kind: What it is.
+            duration_s: How long it takes.
+            failed: How it will have ended then.
+
+        Raises:
+            CheckCondition: Another one goes on.
+        """
+        with self._lock:
+            if self.operation is not None:
+                raise self.operation.refusal()
+            operation = self.operation = Operation(
+                kind, duration_s, self.clock, partial(self.conclude, kind, failed=failed)
+            )
+        self.regard()
+        return operation
+
+    def conclude(self, kind: Kind, *, failed: bool) -> bool:
+        """Take on the state that an operation leaves; return False if it has failed."""
+        with self._lock:
+            self.operation = None
+            self.not_ready = kind.leaves if failed else None
+        self.regard()
+        return not failed
+
+    def _reset_operation(self) -> None:
+        operation = self.operation
+        if operation is None:
+            return
+        if operation.kind.outlives_reset:
+            operation.reset()
+            return
+        operation.stop(HostByte.DID_RESET)
+        self.conclude(operation.kind, failed=True)
 
     def resize(self, size_bytes: int) -> None:
         """Give the disk another size while it is used.

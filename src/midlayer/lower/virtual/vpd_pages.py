@@ -88,15 +88,16 @@ def _third_party_copy(unit: VirtualUnit, peripheral: int) -> bytes:
 
 
 def _block_limits(unit: VirtualUnit, peripheral: int) -> bytes:
-    thin = unit.spec.thin
+    thin, physical = unit.spec.thin, 1 << unit.spec.physical_exponent
     return vpd.BlockLimits(
         peripheral=peripheral,
         maximum_compare_and_write_length=MAX_COMPARE_AND_WRITE_BLOCKS,
         maximum_transfer_length=unit.max_blocks,
+        optimal_transfer_length_granularity=physical if physical > 1 else 0,
         optimal_transfer_length=min(1 << 20, MAX_TRANSFER_BYTES) // unit.block_size,
         maximum_unmap_lba_count=0xFFFFFFFF if thin else 0,
         maximum_unmap_block_descriptor_count=MAX_UNMAP_DESCRIPTORS if thin else 0,
-        optimal_unmap_granularity=max(1, _UNMAP_GRANULARITY_BYTES // unit.block_size) if thin else 0,
+        optimal_unmap_granularity=max(physical, _UNMAP_GRANULARITY_BYTES // unit.block_size) if thin else 0,
         maximum_write_same_length=unit.blocks,
         maximum_atomic_transfer_length=unit.max_blocks,
     ).encode()

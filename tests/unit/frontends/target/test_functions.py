@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from midlayer.iscsi.codes import Function, FunctionResponse
-from midlayer.iscsi.initiator_events import FunctionAnswered, InitiatorTask, TaskEnded
+from midlayer.iscsi.initiator_events import FunctionAnswered, InitiatorTask, LogoutAnswered, TaskEnded
 from midlayer.iscsi.initiator_login import Wishes
 from midlayer.mid.recovery_callbacks import FAILED, SUCCESS
 from midlayer.testing.scripted import Answer, ScriptedDriver
@@ -135,6 +135,18 @@ def test_after_a_reset_every_initiator_is_told(serving: Serving, function: int) 
         told = initiator.run(TUR)
         assert (told.sense[2] & 15, told.sense[12], told.sense[13]) == (6, 0x29, 0x03)
         assert initiator.run(TUR).status == 0
+
+
+def test_a_reservation_is_gone_when_the_logout_is_answered(serving: Serving) -> None:
+    port = serving.add()
+    bob = serving.connect(port, Wishes(OTHER, TARGET))
+    for _ in range(20):  # in the wrong order it went well now and then
+        alice = serving.connect(port)
+        assert alice.run(bytes.fromhex("160000000000")).status == 0  # RESERVE(6)
+        assert bob.run(TUR).status == 0x18
+        alice.iscsi.logout()
+        alice.until(lambda event: isinstance(event, LogoutAnswered))
+        assert bob.run(TUR).status == 0
 
 
 def test_a_reservation_ends_with_its_session(serving: Serving) -> None:

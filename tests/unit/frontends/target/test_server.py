@@ -80,6 +80,16 @@ def test_residuals_both_ways(serving: Serving) -> None:
     assert (inquiry.residual, inquiry.received_bytes) == (64, 36)
 
 
+@pytest.mark.parametrize(
+    "cdb", ["41000000000000000100", "9308" + "00" * 11 + "010000", "89" + "00" * 12 + "010000"]
+)
+def test_more_data_than_makes_sense(serving: Serving, cdb: str) -> None:
+    initiator = serving.connect(serving.add())
+    refused = initiator.run(bytes.fromhex(cdb), data_out=b"x" * 2048)
+    assert (sense(refused), refused.residual) == ((5, 0x24, 0), 2048)
+    assert initiator.read(0, 4) == bytes(2048)
+
+
 def test_a_lun_that_is_not_there(serving: Serving) -> None:
     initiator = serving.connect(serving.add())
     task = initiator.run(INQUIRY, on=lun(9), length=36)

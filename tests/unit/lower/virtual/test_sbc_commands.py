@@ -162,6 +162,14 @@ def test_read_capacity(unit: MakeUnit) -> None:
     assert (len(result.data), result.residual) == (12, 20)
 
 
+def test_physical_blocks(unit: MakeUnit) -> None:
+    device = unit(thin=True, physical_block_size=16384)
+    result = execute(device, bytes((0x9E, 0x10, *bytes(11), 32, 0, 0)), data_in=32)
+    assert bytes(result.data)[13:16].hex() == "05c000"
+    limits = bytes(execute(device, bytes.fromhex("1201b0004000"), data_in=64).data)
+    assert int.from_bytes(limits[6:8], "big") == int.from_bytes(limits[28:32], "big") == 32
+
+
 def test_read_capacity_of_a_large_disk(unit: MakeUnit) -> None:
     device = unit(size=4 << 40)
     assert bytes(execute(device, bytes((0x25, *bytes(9))), data_in=8).data[:4]) == b"\xff" * 4

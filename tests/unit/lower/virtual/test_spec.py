@@ -27,6 +27,8 @@ def test_defaults_and_conversions() -> None:
         ("vendor", "NINECHARS"), ("vendor", 5), ("vendor", "ü"), ("product", "x" * 17), ("product", "a\nb"),
         ("revision", "12345"), ("serial", "x" * 37), ("naa", "5000"), ("naa", "g" * 16), ("size", "1X"),
         ("size", "-1"), ("size", 0), ("size", 1000), ("size", "1P"), ("size", None), ("block_size", 520),
+        ("physical_block_size", 1536), ("physical_block_size", 512 << 16), ("sanitize_s", -1),
+        ("format_s", "soon"),
         ("block_size", 256), ("file", 7), ("thin", "maybe"), ("write_protected", 2), ("rotation_rate", 65535),
         ("scsi_level", 8), ("channel", 256), ("target", -1), ("lun", 1 << 64), ("lun", "one"), ("count", 0),
         ("colour", "red"),
