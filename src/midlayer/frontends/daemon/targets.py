@@ -122,6 +122,7 @@ def _session(session: Any) -> dict[str, Any]:
         "alias": identity.alias,
         "target": identity.target_name,
         "peer": session.peer,
+        "portal_group": session.portal_group,
         "commands": session.commands,
     }
 

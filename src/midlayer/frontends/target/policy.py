@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from midlayer.frontends.target.server import TargetServer
     from midlayer.frontends.target.session import Session
 
-PORTAL_GROUP = 1
-
 
 class ConnectionPolicy:
     """The policy of one connection.
@@ -44,18 +42,20 @@ class ConnectionPolicy:
     def admit(self, identity: Identity) -> Access:
         """See `TargetPolicy.admit`."""
         if identity.discovery:
-            return Access(portal_group_tag=PORTAL_GROUP)
+            return Access()
         export = self._export(identity, identity.target_name)
         if export is None:
             raise LoginError("there is no such target for this initiator", LoginStatus.NOT_FOUND)
         spec = export.spec
-        return Access(spec.accounts, spec.mutual, PORTAL_GROUP, spec.alias)
+        return Access(spec.accounts, spec.mutual, self._group(export), spec.alias)
 
     def begin(self, identity: Identity) -> int:
         """See `TargetPolicy.begin`; an older session of the same ports ends (RFC 7143 6.3.5)."""
         export = None if identity.discovery else self._export(identity, identity.target_name)
         if export is None and not identity.discovery:
             raise LoginError("the target was removed meanwhile", LoginStatus.TARGET_REMOVED)
+        if export is not None:
+            self.session.portal_group = self._group(export)
         return self._server.begin_session(self.session, export)
 
     def send_targets(self, identity: Identity, name: str) -> Pairs:
@@ -68,8 +68,12 @@ class ConnectionPolicy:
                 continue
             pairs.append(("TargetName", one))
             for portal in self._server.addresses(export, self._local):
-                pairs.append(("TargetAddress", f"{portal},{PORTAL_GROUP}"))
+                pairs.append(("TargetAddress", f"{portal.address},{portal.group}"))
         return pairs
+
+    def _group(self, export: Export) -> int:
+        """Return the portal group of the target that the portal belongs to."""
+        return next(portal.group for portal in export.spec.portals if portal == self._portal)
 
     def _export(self, identity: Identity, name: str) -> Export | None:
         """Return a target that this initiator may see through this portal."""

@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from midlayer.errors import DaemonError, InvalidRequest
@@ -137,13 +138,17 @@ class TargetServer:
     def addresses(self, export: Export, local: str) -> list[Portal]:
         """Return where a target is to be reached; `local` stands for a portal on every address."""
         with self._lock:
-            found = [self._listeners[portal].actual for portal in export.spec.portals]
-        return [Portal(local, portal.port) if portal.wildcard else portal for portal in found]
+            found = [self._actual(portal) for portal in export.spec.portals]
+        return [replace(portal, host=local) if portal.wildcard else portal for portal in found]
 
     def portals(self, iqn: str) -> list[Portal]:
         """Return the portals of a target with the ports that they really have."""
         with self._lock:
-            return [self._listeners[portal].actual for portal in self._known(iqn).spec.portals]
+            return [self._actual(portal) for portal in self._known(iqn).spec.portals]
+
+    def _actual(self, portal: Portal) -> Portal:
+        """Return a portal with the port that it really has."""
+        return replace(self._listeners[portal].actual, group=portal.group)
 
     def _known(self, iqn: str) -> Export:
         export = self._exports.get(iqn)
@@ -181,7 +186,8 @@ class TargetServer:
         if not identity.discovery:
             for other in self.sessions(identity.target_name):
                 theirs = other.iscsi.identity
-                if (theirs.initiator_name, theirs.isid) == (identity.initiator_name, identity.isid):
+                same = (theirs.initiator_name, theirs.isid) == (identity.initiator_name, identity.isid)
+                if same and other.portal_group == session.portal_group:
                     other.end_silently("another login of the same initiator port took its place")
         with self._lock:
             if len(self._by_number) >= MAX_SESSIONS or self._stopping:

@@ -81,6 +81,7 @@ class Session:
         iscsi: The protocol; `lock` is held for every use of it.
         luns: What the initiator sees; empty until it has logged in.
         nexus: Where its commands come from.
+        portal_group: Which of the target's portal groups the connection came through.
         peer: The initiator's address.
         commands: How many there were.
         began: True once the login is over.
@@ -95,6 +96,7 @@ class Session:
         self.luns: LunMap = {}
         self.nexus: Nexus = LOCAL
         self.peer = peer
+        self.portal_group = 1
         self.commands = 0
         self.began = False
         self.ended_because = ""
@@ -243,7 +245,8 @@ class Session:
                 carry_out(self, event)
             case LoggedIn(identity):
                 name = identity.initiator_name
-                self.nexus = Nexus(port_name(name, identity.isid), transport_id(name, identity.isid))
+                port = port_name(name, identity.isid)
+                self.nexus = Nexus(port, transport_id(name, identity.isid), self.portal_group)
                 # What is borrowed may change before it is sent, which a digest would not forgive.
                 self._borrows = self.iscsi.parameters.choice("DataDigest") == "None"
                 self.began = True

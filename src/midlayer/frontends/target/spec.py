@@ -17,9 +17,10 @@ from midlayer.spelling import no_such_key
 
 DEFAULT_PORT = 3260
 MAX_LUN = 0x3FFF
+MAX_PORTAL_GROUP = 0xFFFF
 
 _T = TypeVar("_T")
-_PORTAL = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+))(?::(\d{1,5}))?", re.ASCII)
+_PORTAL = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+))(?::(\d{1,5}))?(?:,(\d{1,5}))?", re.ASCII)
 
 
 class TargetSpecError(UsageError):
@@ -46,26 +47,35 @@ class TargetSpecError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """An address and a port to listen on; port 0 for any that is free."""
+    """An address and a port to listen on.
+
+    Attributes:
+        host: IP address.
+        port: 0 for any that is free.
+        group: Target portal group tag. Each group of a target is a target port of its own, whose relative
+            identifier this is: the number of its target port group, on devices that have such.
+    """
 
     host: str
     port: int = DEFAULT_PORT
+    group: int = field(default=1, compare=False)
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """Read ``127.0.0.1:3260``, ``[::1]:3260`` or an address alone.
+        """Read ``127.0.0.1:3260``, ``[::1]:3260,2`` (in portal group 2) or an address alone.
 
         Raises:
             TargetSpecError: If it is none.
         """
         match = _PORTAL.fullmatch(text) if isinstance(text, str) else None
         port = int(match[3]) if match is not None and match[3] else DEFAULT_PORT
+        group = int(match[4]) if match is not None and match[4] else 1
         try:
-            if match is None or port > 65535:
+            if match is None or port > 65535 or not 1 <= group <= MAX_PORTAL_GROUP:
                 raise ValueError
-            return cls(str(ipaddress.ip_address(match[1] or match[2])), port)
+            return cls(str(ipaddress.ip_address(match[1] or match[2])), port, group)
         except ValueError:
-            message = f"{text!r} must be an IP address with a port, such as 127.0.0.1:3260 or [::1]:3260"
+            message = f"{text!r} must be an IP address with a port, such as 127.0.0.1:3260 or [::1]:3260,2"
             raise TargetSpecError("portals", message) from None
 
     @property
@@ -78,8 +88,13 @@ class Portal:
         """True if it stands for every address of the machine."""
         return ipaddress.ip_address(self.host).is_unspecified
 
-    def __str__(self) -> str:
+    @property
+    def address(self) -> str:
+        """Address and port, without the group."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        return self.address if self.group == 1 else f"{self.address},{self.group}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +169,9 @@ class TargetSpec:
         """
         if not self.portals:
             raise TargetSpecError("portals", "a target needs one, such as 127.0.0.1:3260")
+        for portal in self.portals:
+            if self.portals.count(portal) > 1:
+                raise TargetSpecError("portals", f"{portal.address} is given twice")
         numbers = [lun.lun for lun in self.luns]
         for number in numbers:
             if numbers.count(number) > 1:

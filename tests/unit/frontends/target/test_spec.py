@@ -54,6 +54,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str]] = {
     "a wrong name": ({"iqn": "disk"}, "iqn", "is not an iSCSI name"),
     "an unknown key": ({"portal": ["127.0.0.1"]}, "portal", "did you mean portals"),
     "no portals": ({"portals": []}, "portals", "needs one"),
+    "a portal in two groups": ({"portals": ["127.0.0.1", "127.0.0.1:3260,2"]}, "portals", "given twice"),
+    "no portal group": ({"portals": ["127.0.0.1:3260,0"]}, "portals", "must be an IP address"),
     "an open target": ({"portals": ["192.0.2.1"]}, "portals", "not a loopback address; name initiators"),
     "an open target everywhere": ({"portals": ["0.0.0.0:3260"]}, "portals", "not a loopback address"),
     "a LUN twice": ({"lun": [{"device": "0:0:0:0"}] * 2}, "lun.lun", "0 is given twice"),
