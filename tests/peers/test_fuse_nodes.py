@@ -103,14 +103,14 @@ def test_lsscsi_and_proc_files(machine: Machine, mount: Path) -> None:
         run("sh", "-c", f"echo 1 > {mount}/proc/scsi/sg/allow_dio; cat {mount}/proc/scsi/sg/allow_dio")
         == "1\n"
     )
-    assert sorted(os.listdir(mount / "dev")) == ["bsg", "sg0", "sg1", "sg2"]
+    assert sorted(os.listdir(mount / "dev")) == ["bsg", "scsimon", "sg0", "sg1", "sg2"]
     assert os.readlink(mount / "sys/class/scsi_generic/sg1").startswith("../../devices/")
     assert (mount / "sys/class/scsi_generic/sg1/device/type").read_text() == "0\n"
 
 
 def test_the_tree_follows_the_subsystem(machine: Machine, mount: Path) -> None:
     (mount / "sys/class/scsi_generic/sg1/device/delete").write_text("1")
-    assert sorted(os.listdir(mount / "dev")) == ["bsg", "sg0", "sg2"]
+    assert sorted(os.listdir(mount / "dev")) == ["bsg", "scsimon", "sg0", "sg2"]
     with pytest.raises(FileNotFoundError):
         os.stat(mount / "dev/sg1")
     (mount / "sys/class/scsi_host/host0/scan").write_text("- - -")

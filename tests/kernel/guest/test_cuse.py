@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -10,11 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.scsimon_client import build
 
 from midlayer.frontends.config import parse
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.nodes.fuse.cuse import CuseNodes
 from midlayer.frontends.nodes.serving import sg_nodes
+from midlayer.upper.scsimon.node import scsimon_node
 
 from .eventually import eventually
 
@@ -68,12 +71,16 @@ def cuse_daemon(config: str = CONFIG) -> Iterator[Daemon]:
     running.start()
     devices = CuseNodes(sg_nodes(running.subsystem))
     running.subsystem.register_upper(devices)
+    node = scsimon_node(running.subsystem)
+    assert node is not None
+    devices.add_scsimon(node)
     try:
         yield running
     finally:
         devices.stop()
         running.stop()
     assert not Path("/dev/sg20").exists()
+    assert not Path("/dev/scsimon").exists()
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +130,26 @@ def test_mmap_is_refused_by_the_kernel(daemon: Daemon) -> None:
     status, printed = run("sgm_dd if=/dev/sg0 of=/dev/null bs=512 count=16")
     assert status
     assert "mmap" in printed
+
+
+def test_scsimon_for_a_program_in_c(daemon: Daemon, tmp_path: Path) -> None:
+    assert stat.S_ISCHR(os.stat("/dev/scsimon").st_mode)
+    program = build(tmp_path, "cc")
+    count = daemon.scsimon.event_count
+    assert run(f"{program} status") == (
+        0,
+        f"interface=1 event_count={count} oldest_event=1 attached=2 detached=0 hosts=1 locks=0\n",
+    )
+    lines = run(f"{program} attached")[1].splitlines()
+    assert [line.split()[0] for line in lines] == [f"event_count={count}", "0:0:0:0", "0:0:0:1"]
+    assert run(f"{program} host-ioctl 0 0x5385")[1].startswith("result=1 text=")
+    follow = [program, "follow", str(count), "1"]
+    with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True) as following:
+        daemon.plug("virtual:disk?size=1M&lun=7", None)
+        printed, _ = following.communicate(timeout=60)
+    assert printed == f"{count + 1} kind=1 attach={count + 1} host=0 address=0:0:0:7\n"
+    daemon.unplug("0:0:0:7")
+    assert run(f"{program} wait {count + 2} 50")[0] == errno.ETIMEDOUT
 
 
 def test_a_device_comes_and_goes(daemon: Daemon) -> None:

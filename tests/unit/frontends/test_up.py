@@ -7,10 +7,13 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from midlayer.upper.scsimon.interface import Request
 
 from .program import MIDLAYER, Running, Up, environment, run
 
@@ -52,6 +55,23 @@ def test_it_ends_cleanly_with_followers(start_up: StartUp, number: int) -> None:
         assert follower.lines[-1] == (
             "midlayer: the daemon ended; to go on from here: midlayer events --follow --since 6"
         )
+
+
+def test_a_lock_of_scsimon_refuses_the_first_signal(start_up: StartUp) -> None:
+    up = start_up().ready()
+    code = (
+        "import fcntl, os, struct; fd = os.open('/dev/scsimon', os.O_RDWR);"
+        f"fcntl.ioctl(fd, {int(Request.LOCK_MOD)}, struct.pack('=Qii', 0, 1, 0))"
+    )
+    command = ["exec", "--connect", str(up.socket), "--", sys.executable, "-c", code]
+    assert run(*command).returncode == 0
+    up.send(signal.SIGTERM)
+    up.wait_for("not stopped: a program has scsimon locked (SCSIMON_LOCK_MOD, count 1)")
+    up.run("offline", "sg0")
+    up.wait_for("change       0:0:0:0      state offline")
+    up.send(signal.SIGTERM)
+    assert up.end() == 0
+    assert up.lines[-1] == "midlayer ended cleanly; the event log is kept"
 
 
 def test_the_log_tells_of_the_end(start_up: StartUp) -> None:

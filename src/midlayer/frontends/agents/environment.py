@@ -11,16 +11,9 @@ from typing import Any, NamedTuple
 from midlayer.address import Address
 from midlayer.standards.spc import PeripheralDeviceType as Type
 from midlayer.upper.scsimon import Event, Kind
+from midlayer.upper.scsimon.records import WRITEABLE_TYPES
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-WRITEABLE_TYPES = frozenset(
-    {
-        Type.DIRECT_ACCESS, Type.SEQUENTIAL_ACCESS, Type.PRINTER, Type.PROCESSOR, Type.SCANNER,
-        Type.OPTICAL_MEMORY, Type.MEDIUM_CHANGER, Type.COMMUNICATIONS, Type.ENCLOSURE_SERVICES,
-    }
-)  # fmt: skip
-"""Types that count as writeable, as scsimon's kernels had it: by type, whatever the medium says."""
 
 
 class Step(NamedTuple):

@@ -23,6 +23,9 @@ from midlayer.frontends.daemon.stream import Followers
 _log = logging.getLogger("midlayer.daemon")
 
 SOCKET_MODE = 0o600
+FORCE_S = 10.0
+"""How soon a request to stop has to be made again if scsimon is locked."""
+
 GRACE_S = 0.5
 """How long, at the end, somebody may take to read what was sent."""
 
@@ -107,17 +110,37 @@ class ApiServer(uvicorn.Server):
         )
         super().__init__(config)
         self.followers: Followers = app.state.followers
+        self._module_lock = daemon.scsimon.module_lock
+        self._refused_at: float | None = None
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]
         yield
 
     def stop(self) -> None:
-        """End serving. Those who follow events are told; who does not even read is cut off."""
+        """End serving. Those who follow events are told; who does not even read is cut off.
+
+        While a program has scsimon locked, a first request is refused, and a second one soon after is not.
+        """
+        if self._refuses():
+            return
         self.force_exit = self.should_exit
         self.should_exit = True
         self.followers.end()
         asyncio.get_running_loop().call_later(GRACE_S, self._cut_off)
+
+    def _refuses(self) -> bool:
+        now, before = asyncio.get_running_loop().time(), self._refused_at
+        if not self._module_lock.count or self.should_exit or (before is not None and now - before < FORCE_S):
+            return False
+        self._refused_at = now
+        _log.warning(
+            "not stopped: a program has scsimon locked (SCSIMON_LOCK_MOD, count %d); to stop it all the same,"
+            " ask again within %.0f s",
+            self._module_lock.count,
+            FORCE_S,
+        )
+        return True
 
     def _cut_off(self) -> None:
         for connection in list(self.server_state.connections):

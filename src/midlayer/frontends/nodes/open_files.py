@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from midlayer.frontends.nodes.shared import ReserveMemory
+from midlayer.upper.scsimon.node import ScsimonFile
 from midlayer.upper.sg.descriptor import POLL_HUP_BAND, SgFile
 from midlayer.upper.sg.memory import Memory
 
@@ -68,9 +69,11 @@ _ACCESS_MODES = {(True, False): os.O_RDONLY, (False, True): os.O_WRONLY, (True, 
 
 
 class NodeFile:
-    """An open sg or bsg node."""
+    """An open sg, bsg or scsimon node."""
 
-    def __init__(self, sg_file: SgFile, reserve: ReserveMemory, number: tuple[int, int]) -> None:
+    def __init__(
+        self, sg_file: SgFile | ScsimonFile, reserve: ReserveMemory, number: tuple[int, int]
+    ) -> None:
         self.ioctl = sg_file.ioctl
         self.interrupt = sg_file.interrupt
         self._file = sg_file

@@ -19,6 +19,7 @@ from midlayer.frontends.nodes.open_files import NodeFile, OpenFiles, TextFile
 from midlayer.frontends.nodes.shared import ReserveMemory, text_descriptor
 from midlayer.frontends.nodes.tree import SG_MAJOR, Tree
 from midlayer.mid.subsystem import Subsystem
+from midlayer.upper.scsimon.node import ScsimonNode, scsimon_node
 from midlayer.upper.sg.device import SgDevice, SgNodes
 from midlayer.upper.sg.proc import ProcTree
 
@@ -41,6 +42,7 @@ class NodeServer:
         directory: What a program finds in ``MIDLAYER_NODES``.
         files: What programs have open.
         proc: The files below ``/proc/scsi``.
+        scsimon: ``/dev/scsimon``; None for a subsystem without an event log.
         uid: Whoever has it has every right.
     """
 
@@ -53,6 +55,7 @@ class NodeServer:
         self.uid = os.geteuid()
         self._nodes = nodes
         self._subsystem = subsystem
+        self.scsimon = scsimon_node(subsystem)
         self.proc = ProcTree(subsystem, nodes)
         self._tree = Tree(directory / "tree", subsystem, self.proc)
         self._channels: dict[int, Channel] = {}
@@ -68,6 +71,8 @@ class NodeServer:
     def start(self) -> None:
         """Begin to serve; the snapshot is complete when this returns."""
         self._tree.fill()
+        if self.scsimon is not None:
+            self._tree.add_node(self.scsimon.name, self.scsimon.number)
         try:
             self._subsystem.register_upper(self._tree)
         except BaseException:  # Ctrl-C; the subsystem has it already
@@ -116,12 +121,14 @@ class NodeServer:
             return self._opened(TextFile(self.attribute(path), b""), channel)
         return self._open_node(path, flags, channel)
 
-    def find(self, path: str) -> tuple[SgDevice, bool]:
+    def find(self, path: str) -> tuple[SgDevice | ScsimonNode, bool]:
         """Return the device of a node, and whether the node is the bsg one.
 
         Raises:
             OSError: ENOENT.
         """
+        if self.scsimon is not None and path == f"/dev/{self.scsimon.name}":
+            return self.scsimon, False
         match = _SG.fullmatch(path)
         for node in self._nodes.devices():
             if match is not None:
@@ -157,7 +164,10 @@ class NodeServer:
         except BaseException:
             reserve.close()
             raise
-        number = self._tree.bsg_number(device.device) if bsg else (SG_MAJOR, device.minor)
+        if isinstance(device, ScsimonNode):
+            number = device.number
+        else:
+            number = self._tree.bsg_number(device.device) if bsg else (SG_MAJOR, device.minor)
         return self._opened(NodeFile(file, reserve, number), channel)
 
     def _open_proc(self, path: str, flags: int, channel: Channel) -> tuple[int, int]:

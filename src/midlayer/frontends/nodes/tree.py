@@ -57,6 +57,11 @@ class Tree(UpperDriver):
         (self._root / "proc/devices").write_text(self._proc_devices)
         self._show_proc()
 
+    def add_node(self, name: str, number: tuple[int, int]) -> None:
+        """Show a node that is always there."""
+        with self._lock:
+            self._write("dev", {name: f"{number[0]}:{number[1]}\n"})
+
     def stop(self) -> None:
         """Write nothing more."""
         with self._lock:

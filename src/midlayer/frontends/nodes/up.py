@@ -9,6 +9,7 @@ from pathlib import Path
 from midlayer.errors import DaemonError
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.nodes.serving import serving_beside, sg_nodes
+from midlayer.upper.scsimon.node import scsimon_node
 
 _log = logging.getLogger("midlayer.nodes")
 
@@ -46,3 +47,6 @@ def serve_nodes(
         devices = CuseNodes(sg_nodes(daemon.subsystem))
         stack.callback(devices.stop)
         daemon.subsystem.register_upper(devices)
+        node = scsimon_node(daemon.subsystem)
+        if node is not None:
+            devices.add_scsimon(node)

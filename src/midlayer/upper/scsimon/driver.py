@@ -15,6 +15,7 @@ from midlayer.mid.host import Host
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.recovery_step import RecoveryStep
 from midlayer.upper.scsimon.log import EventLog
+from midlayer.upper.scsimon.module_lock import ModuleLock
 from midlayer.upper.scsimon.records import (
     DETACH_KEYS,
     DeviceRecord,
@@ -77,6 +78,9 @@ class ScsimonDriver(UpperDriver):
     Args:
         log: Where events go. Its lists of an earlier run are taken over; see `settle`.
         clock: Where time comes from.
+
+    Attributes:
+        module_lock: Set by programs, through ``/dev/scsimon``.
     """
 
     def __init__(self, log: EventLog, clock: Clock) -> None:
@@ -90,6 +94,7 @@ class ScsimonDriver(UpperDriver):
         self._retry: Timer | None = None
         self._listeners: list[Callable[[], None]] = []
         self._closed = False
+        self.module_lock = ModuleLock()
         self._next_count = self._lists.event_count + 1
         self._attach_counts = {item.address: item.attach_count for item in self._lists.attached.values()}
         # What an earlier run had, and nobody has confirmed yet.

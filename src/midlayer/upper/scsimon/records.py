@@ -16,11 +16,20 @@ from typing import Any, NamedTuple
 from midlayer.mid.host import Host
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.standards.designators import persistent_name, wwid
-from midlayer.standards.spc import PeripheralDeviceType
+from midlayer.standards.spc import PeripheralDeviceType as Type
 from midlayer.standards.vpd import UnitSerialNumber
 
 DEFAULT_DETACHED = 1000
 """How many detached devices are kept by default."""
+
+
+WRITEABLE_TYPES = frozenset(
+    {
+        Type.DIRECT_ACCESS, Type.SEQUENTIAL_ACCESS, Type.PRINTER, Type.PROCESSOR, Type.SCANNER,
+        Type.OPTICAL_MEMORY, Type.MEDIUM_CHANGER, Type.COMMUNICATIONS, Type.ENCLOSURE_SERVICES,
+    }
+)  # fmt: skip
+"""Types that count as writeable, as scsimon's kernels had it: by type, whatever the medium says."""
 
 
 class Kind(StrEnum):
@@ -307,7 +316,7 @@ def describe_host(host: Host) -> dict[str, Any]:
 def type_name(device_type: int) -> str:
     """Return the name of a peripheral device type, as ``/proc/scsi/scsi`` shows it."""
     try:
-        return PeripheralDeviceType(device_type).description
+        return Type(device_type).description
     except ValueError:
         return "Unknown"
 

@@ -16,6 +16,7 @@ from midlayer.frontends.nodes.fuse.protocol import Opcode
 from midlayer.frontends.nodes.tree import SG_MAJOR
 from midlayer.mid.events import UpperDriver
 from midlayer.mid.logical_unit import LogicalUnit
+from midlayer.upper.scsimon.node import ScsimonNode
 from midlayer.upper.sg.device import SgDevice, SgNodes
 
 _log = logging.getLogger("midlayer.nodes")
@@ -46,6 +47,7 @@ class CuseNodes(UpperDriver):
         self._nodes = nodes
         self._lock = threading.Lock()
         self._devices: dict[LogicalUnit, CuseDevice] = {}
+        self._scsimon: CuseDevice | None = None
         self._major = ANY_MAJOR if _sg_is_loaded() else SG_MAJOR
         if self._major != SG_MAJOR:
             _log.warning(
@@ -75,10 +77,21 @@ class CuseNodes(UpperDriver):
         if made is not None:
             made.stop()
 
+    def add_scsimon(self, node: ScsimonNode) -> None:
+        """Make ``/dev/scsimon`` too. Its usual major number, misc's, is the kernel's own: it gets another."""
+        made = CuseDevice(node, ANY_MAJOR)
+        if made.start():
+            self._scsimon = made
+        else:
+            _log.warning("/dev/%s: there is one already, or the kernel does not make it", node.name)
+
     def stop(self) -> None:
         """Take all devices away."""
         with self._lock:
             devices, self._devices = list(self._devices.values()), {}
+        if self._scsimon is not None:
+            devices.append(self._scsimon)
+            self._scsimon = None
         for made in devices:
             made.stop()
 
@@ -91,7 +104,7 @@ class CuseDevice:
         major: Its major number; programs know an sg node by sg's.
     """
 
-    def __init__(self, node: SgDevice, major: int) -> None:
+    def __init__(self, node: SgDevice | ScsimonNode, major: int) -> None:
         self.name = node.name
         self._node = node
         self._major = major

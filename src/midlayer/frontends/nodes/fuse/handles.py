@@ -13,6 +13,7 @@ from midlayer.frontends.nodes.fuse import protocol
 from midlayer.frontends.nodes.fuse.connection import Call, Connection, Handler
 from midlayer.frontends.nodes.fuse.process_memory import ProcessMemory, buffer_of_read
 from midlayer.frontends.nodes.fuse.protocol import Opcode
+from midlayer.upper.scsimon.node import ScsimonFile, ScsimonNode
 from midlayer.upper.sg.descriptor import SgFile
 from midlayer.upper.sg.device import SgDevice
 from midlayer.upper.sg.header import ILP32, LP64
@@ -47,7 +48,7 @@ class Handle(Protocol):
 
 
 class NodeHandle:
-    """An open sg or bsg node.
+    """An open sg, bsg or scsimon node.
 
     Args:
         device: To open.
@@ -58,11 +59,13 @@ class NodeHandle:
 
     opened = protocol.OPENED_DIRECT_IO | protocol.OPENED_STREAM | protocol.OPENED_PARALLEL_WRITES
 
-    def __init__(self, device: SgDevice, flags: int, call: Call, *, owner: int, bsg: bool = False) -> None:
+    def __init__(
+        self, device: SgDevice | ScsimonNode, flags: int, call: Call, *, owner: int, bsg: bool = False
+    ) -> None:
         self._owner = owner
         self._uid = call.uid
         call.interruptible = device.interrupt
-        self.file: SgFile = device.open(flags, caller=_caller(call, owner), bsg=bsg)
+        self.file: SgFile | ScsimonFile = device.open(flags, caller=_caller(call, owner), bsg=bsg)
         self._lock = threading.Lock()
         self._waiting: list[Callable[[], None]] = []
         self.file.fasync(self._wake)
@@ -96,7 +99,7 @@ class NodeHandle:
         self.file.fasync(self._wake, on=False)
         self.file.close()
 
-    def _for(self, call: Call) -> SgFile:
+    def _for(self, call: Call) -> SgFile | ScsimonFile:
         """Let in who may use the device: who opened it, and who has every right. Before memory is touched.
 
         Raises:

@@ -47,7 +47,7 @@
 
 enum ml_place {
     ML_OUTSIDE,  /* nothing of ours */
-    ML_NODE,     /* /dev/sgN, /dev/bsg/H:C:T:L: a device */
+    ML_NODE,     /* /dev/sgN, /dev/bsg/H:C:T:L, /dev/scsimon: a device */
     ML_SERVED,   /* a file whose text the server makes at each open */
     ML_SNAPSHOT, /* an ordinary file, directory or link that the server keeps current */
     ML_MERGED,   /* a real directory that has names of ours as well */

@@ -20,6 +20,7 @@ static const char *const OWNED[] = {
     "/sys/class/sas_",    "/sys/class/spi_",    "/sys/class/srp_",      "/sys/class/iscsi_",
     "/sys/class/enclosure", "/sys/devices/midlayer", "/sys/dev/char/21:",
     "/proc/scsi",         "/proc/devices",      "/dev/bsg",
+    "/dev/scsimon",
 };
 
 static const char *const MERGED[] = {
@@ -158,7 +159,8 @@ enum ml_place ml_locate(int directory, const char *path, struct ml_location *loc
         if (found >= 0 && ml_join(location->snapshot, tree, location->path) == 0) {
             if (found == 0)
                 location->place = merged(location->path) ? ML_MERGED : ML_OUTSIDE;
-            else if (is_sg(location->path) || strncmp(location->path, "/dev/bsg/", 9) == 0)
+            else if (is_sg(location->path) || strncmp(location->path, "/dev/bsg/", 9) == 0 ||
+                     strcmp(location->path, "/dev/scsimon") == 0)
                 location->place = ML_NODE;
             else if (strncmp(location->path, "/proc/scsi/", 11) == 0 && !is_directory(location->snapshot))
                 location->place = ML_SERVED;
