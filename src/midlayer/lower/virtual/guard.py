@@ -28,6 +28,9 @@ _IN_SPITE_OF_RESERVE = frozenset(
 )
 """Commands that another initiator's RESERVE does not stop (SPC-2 table 8)."""
 
+_NEVER_BESIDE_RESERVE = frozenset({Opcode.PERSISTENT_RESERVE_IN, Opcode.PERSISTENT_RESERVE_OUT})
+"""Commands that conflict with a RESERVE of whatever initiator, their own too (SPC-2 5.5.1)."""
+
 _ON_ANY_PATH = frozenset(
     {
         Opcode.INQUIRY,
@@ -76,9 +79,12 @@ def guard(unit: VirtualUnit, command: Command) -> None:
 
 def _check_reservations(unit: VirtualUnit, command: Command) -> None:
     """Raise ReservationConflict if a reservation of another nexus stops the command."""
-    reservations = unit.reservations
-    if reservations.reserved_by not in (None, command.nexus) and command.cdb[0] not in _IN_SPITE_OF_RESERVE:
-        raise ReservationConflict
+    reservations, opcode = unit.reservations, command.cdb[0]
+    if reservations.reserved_by is not None:
+        if opcode in _NEVER_BESIDE_RESERVE:
+            raise ReservationConflict
+        if reservations.reserved_by != command.nexus and opcode not in _IN_SPITE_OF_RESERVE:
+            raise ReservationConflict
     if reservations.holder is not None and reservations.conflicts(command.nexus, access_of(command.cdb)):
         raise ReservationConflict
 

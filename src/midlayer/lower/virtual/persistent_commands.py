@@ -91,7 +91,7 @@ def persistent_reserve_out(unit: VirtualUnit, command: Command) -> None:
     if not _HEADER <= cdb.parameter_list_length <= _LONGEST_LIST:
         raise parameter_list_length_error()
     data = bytes(received(command, cdb.parameter_list_length))
-    with unit.reservations.lock:
+    with unit.reservations.lock, unit.reservations.changing():
         act(unit, command, cdb, data)
         unit.keep_reservations()
     unit.regard()
@@ -233,6 +233,8 @@ def release(unit: VirtualUnit, command: Command) -> None:
     _check_old_reservation(unit, command)
     state = unit.reservations
     with state.lock:
+        if state.registered:
+            raise ReservationConflict
         if state.reserved_by == command.nexus:
             state.reserved_by = None
     unit.regard()

@@ -100,17 +100,21 @@ def get_lba_status(unit: VirtualUnit, command: Command) -> None:
 
 
 def _runs(unit: VirtualUnit, lba: int) -> Iterator[sbc.LbaStatusDescriptor]:
-    """Yield runs of blocks that are alike. A block of which a part takes room is mapped."""
+    """Yield runs of blocks that are alike. A block of which a part takes room is mapped.
+
+    All blocks of a disk that is not thin are mapped (SBC-3 4.7.2), whatever its file has holes for.
+    """
     size, at = unit.block_size, lba
     for extent in unit.medium.extents(lba * size):
         end_bytes = extent.offset_bytes + extent.length_bytes
-        end = min(-(-end_bytes // size) if extent.mapped else end_bytes // size, unit.blocks)
+        mapped = extent.mapped or not unit.spec.thin
+        end = min(-(-end_bytes // size) if mapped else end_bytes // size, unit.blocks)
         while at < end:
             count = min(end - at, _MOST_IN_DESCRIPTOR)
             yield sbc.LbaStatusDescriptor(
                 logical_block_address=at,
                 number_of_logical_blocks=count,
-                provisioning_status=sbc.MAPPED if extent.mapped else sbc.DEALLOCATED,
+                provisioning_status=sbc.MAPPED if mapped else sbc.DEALLOCATED,
             )
             at += count
 

@@ -6,7 +6,8 @@ This is the state and what may be done to it. The commands that carry it are in 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -63,7 +64,17 @@ class Reservations:
         reserved_by: Who has the unit by RESERVE(6) or RESERVE(10).
     """
 
-    __slots__ = ("_tell", "aptpl", "generation", "holder", "lock", "registered", "reserved_by", "type")
+    __slots__ = (
+        "_news",
+        "_tell_at_once",
+        "aptpl",
+        "generation",
+        "holder",
+        "lock",
+        "registered",
+        "reserved_by",
+        "type",
+    )
 
     def __init__(self, tell: Tell) -> None:
         self.lock = threading.Lock()
@@ -73,7 +84,23 @@ class Reservations:
         self.type = ReservationType.WRITE_EXCLUSIVE
         self.aptpl = False
         self.reserved_by: Nexus | None = None
-        self._tell = tell
+        self._tell_at_once = tell
+        self._news: list[tuple[Port, Attention]] | None = None
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Change all of it or nothing: an exception brings back what was, and nobody is told anything."""
+        before = (self.generation, dict(self.registered), self.holder, self.type, self.aptpl)
+        news = self._news = []
+        try:
+            yield
+        except BaseException:
+            self.generation, self.registered, self.holder, self.type, self.aptpl = before
+            raise
+        finally:
+            self._news = None
+        for port, attention in news:
+            self._tell_at_once(port, attention)
 
     @property
     def held(self) -> bool:
@@ -221,6 +248,12 @@ class Reservations:
         if self.holder is not None and self.holder not in self.registered:
             self.holder = next(iter(self.registered), None) if self.type.held_by_all else None
         self.generation += 1
+
+    def _tell(self, port: Port, attention: Attention) -> None:
+        if self._news is None:
+            self._tell_at_once(port, attention)
+        else:
+            self._news.append((port, attention))
 
     def _tell_registered(self, attention: Attention, *, spare: Port) -> None:
         for one in self.registered:

@@ -295,6 +295,7 @@ class VirtualUnit:
         if size_bytes < self.block_size or size_bytes % self.block_size or not self.blocks:
             raise NodeError(errno.EINVAL, f"{size_bytes} bytes is not a size that this unit can have")
         blocks = size_bytes // self.block_size
+        before = self.blocks
         try:
             # Commands must not get beyond the end of a medium that becomes shorter.
             self.blocks = min(self.blocks, blocks)
@@ -302,6 +303,7 @@ class VirtualUnit:
             self.blocks = blocks
             self.inquiry_data.clear()
         except OSError as error:
+            self.blocks = before
             raise NodeError(error.errno, f"{self.spec.file}: {error.strerror}") from error
         self.attend(CAPACITY_CHANGED)
 

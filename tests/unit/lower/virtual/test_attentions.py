@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from midlayer.errors import NodeError
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
 from midlayer.lower.virtual.attentions import (
     CAPACITY_CHANGED,
@@ -131,6 +132,19 @@ def test_resize(unit: MakeUnit, initiators: Initiators, tmp_path: Any, file: boo
         device.hostdata.resize(65536)
         alice.code(TUR)
         assert not any(alice("28000000004000004000", data_in=32768).data)
+
+
+@pytest.mark.parametrize("size", [32768, 131072])
+def test_a_resize_that_fails_changes_nothing(
+    unit: MakeUnit, initiators: Initiators, tmp_path: Any, size: int
+) -> None:
+    (tmp_path / "disk").write_bytes(bytes(65535) + b"x")
+    device = unit(size=65536, file=tmp_path / "disk", write_protected=True)
+    alice, _, _ = initiators(device)
+    with pytest.raises(NodeError, match="disk"):
+        device.hostdata.resize(size)
+    assert alice.code(TUR) == "ok"
+    assert bytes(alice("28000000007f00000100", data_in=512).data)[-1:] == b"x"
 
 
 def test_a_queue_is_not_endless() -> None:

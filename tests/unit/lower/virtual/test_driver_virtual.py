@@ -169,6 +169,22 @@ def test_errors_of_a_file_that_is_written(
     assert (result.sense.code, result.residual) == (code, 512)
 
 
+@pytest.mark.parametrize("verifies", [False, True])
+def test_errors_of_a_file_that_is_read(virtual: VirtualDriver, tmp_path: Path, verifies: bool) -> None:
+    file = tmp_path / "disk"
+    host = virtual.add_host(HostSpec(units=(UnitSpec(size=SMALL, file=file),)))
+    (device,) = host.devices()
+    os.truncate(file, 0)
+    if verifies:
+        result = execute(device, bytes.fromhex("2f020000000000000100"), data_out=bytes(512))
+    else:
+        result = execute(device, bytes.fromhex("28000000000000000100"), data_in=512)
+    assert result.sense is not None
+    assert result.sense.code == "3/11/00"
+    assert (device.hostdata.counters.read_errors, device.hostdata.counters.write_errors) == (1, 0)
+    virtual.remove_host(host)
+
+
 def test_the_host_gives_its_numbers_on(virtual: VirtualDriver) -> None:
     spec = HostSpec(name="mine", host_no=9, can_queue=5, cmd_per_lun=9, max_cmd_len=16, this_id=7, max_id=8)
     host = virtual.add_host(spec)

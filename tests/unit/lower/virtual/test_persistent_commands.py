@@ -311,6 +311,37 @@ def test_reserve_and_release(unit: MakeUnit, initiators: Initiators, reserve: st
     assert bob.code(TUR) == "ok"
     assert bob.code(*out(OutAction.REGISTER, new=0xB)) == "ok"
     assert bob.code(reserve) == "conflict"  # there are registrations
+    assert (bob.code(release), alice.code(release)) == ("conflict", "conflict")
+
+
+def test_a_reserve_stops_persistent_reservations_of_everybody(unit: MakeUnit, initiators: Initiators) -> None:
+    alice, bob, _ = initiators(unit())
+    assert alice.code("160000000000") == "ok"
+    for asker in (alice, bob):
+        assert asker.code("5e000000000000010000", data_in=256) == "conflict"
+        assert asker.code(*out(OutAction.REGISTER, new=1)) == "conflict"
+    assert alice.code("170000000000") == "ok"
+    assert keys(alice) == (0, [])
+
+
+def test_what_can_not_be_saved_has_not_happened(
+    virtual: VirtualDriver, initiators: Initiators, tmp_path: Path
+) -> None:
+    directory = tmp_path / "medium"
+    directory.mkdir()
+    host = virtual.add_host(HostSpec(units=(UnitSpec(size=65536, file=directory / "disk"),)))
+    alice, bob, _ = initiators(host.devices()[0])
+    assert alice.code(*out(OutAction.REGISTER, new=0xA, aptpl=True)) == "ok"
+    assert bob.code(*out(OutAction.REGISTER, new=0xB, aptpl=True)) == "ok"
+    directory.rename(tmp_path / "elsewhere")
+    assert alice.code(*out(OutAction.REGISTER, key=0xA, new=0xC, aptpl=True)) == "3/0c/00"
+    assert alice.code(*out(OutAction.RESERVE, key=0xA, type_=EA)) == "3/0c/00"
+    assert alice.code(*out(OutAction.PREEMPT, key=0xA, new=0xB, type_=EA)) == "3/0c/00"
+    assert (keys(bob), held(bob), bob.code(TUR)) == ((2, [0xA, 0xB]), None, "ok")
+    (tmp_path / "elsewhere").rename(directory)
+    assert alice.code(*out(OutAction.RESERVE, key=0xA, type_=EA)) == "ok"
+    assert (keys(bob), held(alice), bob.code(READ)) == ((2, [0xA, 0xB]), (0xA, EA), "conflict")
+    virtual.remove_host(host)
 
 
 def test_a_third_party_or_an_extent_is_refused(unit: MakeUnit, initiators: Initiators) -> None:

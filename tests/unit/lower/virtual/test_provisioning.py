@@ -73,8 +73,11 @@ def test_a_file_tells_by_its_holes(unit: MakeUnit, initiators: Initiators, tmp_p
     assert status(alice) == [(0, 32768, 1)]
 
 
-def test_a_disk_that_is_not_thin_is_all_mapped(unit: MakeUnit, initiators: Initiators) -> None:
-    alice, _, _ = initiators(unit())
+@pytest.mark.parametrize("file", [False, True])
+def test_a_disk_that_is_not_thin_is_all_mapped(
+    unit: MakeUnit, initiators: Initiators, tmp_path: Any, file: bool
+) -> None:
+    alice, _, _ = initiators(unit(**({"file": tmp_path / "disk"} if file else {})))
     assert status(alice) == [(0, 128, 0)]
 
 
