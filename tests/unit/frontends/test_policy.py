@@ -99,7 +99,7 @@ def test_agents_run_and_their_outcome_is_with_the_event(policy_up: Callable[...,
     assert (gone["agent"], gone["outcome"], gone["status"]) == ("gone", "not-started", 2)
     text = up.run("events").stdout
     assert "agent  tell  exit status 0 in" in text
-    assert "agent  gone  could not be started, error 2" in text
+    assert "agent  gone  could not be started: No such file or directory, in 0." in text
 
 
 @pytest.mark.crash
@@ -156,6 +156,11 @@ def test_quarantined(policy_up: Callable[..., Up]) -> None:
     assert "not in quarantine" in failed.stderr
     assert up.run("verify", "0:0:0:1").returncode == 15
     assert up.run("inq", "0:0:0:1").returncode == 0, "it can be asked, by its address"
+    last = up.json("status")["event_count"] + 1
+    assert (
+        up.run("unplug", "0:0:0:1").stdout == f"0:0:0:1 removed, and out of quarantine, event count {last}\n"
+    )
+    assert up.json("events", "--since", str(last - 1))["items"][0]["event"] == "released"
 
 
 def test_verify(policy_up: Callable[..., Up]) -> None:
@@ -318,6 +323,8 @@ def test_reload(policy_up: Callable[..., Up], tmp_path: Path) -> None:
     file = up.directory / "m.toml"
     file.write_text(CONFIG + HOLD + agent(tmp_path) + "[log]\nkeep_events = 5\n")
     answer = up.json("reload")
+    shown = up.run("reload").stdout
+    assert shown.startswith(f"{file}: 1 agent, 1 quarantine rule, 0 udev rules in force\n")
     assert list(answer) == list(EXAMPLES["midlayer reload --json"])
     found = {"agents": 1, "quarantine": 1, "rules": 0}
     assert answer == {"file": str(file), **found, "after_restart": ["keep_events"]}

@@ -42,7 +42,8 @@ def unplug(options: argparse.Namespace) -> int:
             text = f"host {options.host} removed, event count {answer['event_count']}"
         else:
             answer = client.post("unplug", device=options.device, force=options.force)
-            text = f"{answer['address']} detached, event count {answer['event_count']}"
+            became = "removed, and out of quarantine" if answer["quarantined"] else "detached"
+            text = f"{answer['address']} {became}, event count {answer['event_count']}"
     print_json(answer) if options.json else print(text)
     return 0
 

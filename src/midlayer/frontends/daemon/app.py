@@ -199,8 +199,8 @@ def _add_actions(app: FastAPI, daemon: Daemon) -> None:
 
     @app.post("/v1/unplug", response_model=models.Plugged, summary="Remove a device")
     def unplug(wish: models.Unplug) -> Any:
-        address = daemon.unplug(wish.device, force=wish.force)
-        return {"address": str(address), "event_count": count.event_count}
+        address, held = daemon.unplug(wish.device, force=wish.force)
+        return {"address": str(address), "event_count": count.event_count, "quarantined": held}
 
     @app.post("/v1/hosts", response_model=models.HostNumber, summary="Bring up a virtual host")
     def add_host(wish: models.NewHost) -> Any:

@@ -204,8 +204,11 @@ class Daemon:
         if not host.template.user_scan(host, channel, target, lun):
             self.subsystem.scan_host(host, channel, target, lun)
 
-    def unplug(self, text: str, *, force: bool = False) -> Address:
+    def unplug(self, text: str, *, force: bool = False) -> tuple[Address, bool]:
         """Remove a device; a virtual one is pulled out, the kernel is asked to delete one of its own.
+
+        Returns:
+            Its address, and whether it was in quarantine, so that nobody is told of a detach.
 
         Raises:
             DeviceInUse: If somebody uses it, unless `force` is True.
@@ -216,11 +219,14 @@ class Daemon:
             raise DeviceInUse(
                 f"{device.address}: in use: {user}; nothing was done (--force removes it anyway)"
             )
+        held = not device.admitted
         if not device.host.template.user_remove(device):
             self.subsystem.remove_device(device)
         elif self.monitor is not None:
             self.monitor.catch_up()
-        return device.address
+        if held:
+            self.policy.quarantine.forget_gone()
+        return device.address, held
 
     def add_host(self, options: Mapping[str, Any]) -> Host:
         """Bring up one more virtual host."""

@@ -103,11 +103,11 @@ class EventCount(BaseModel):
 
 
 class Plugged(BaseModel):
-    """A device and the count of its attach."""
+    """A device, and the event count after what was done."""
 
     address: str
     event_count: int
-    quarantined: bool = Field(False, description="A quarantine rule keeps it from being attached")
+    quarantined: bool = Field(False, description="A quarantine rule keeps, or kept, it from being attached")
 
 
 class HostNumber(EventCount):

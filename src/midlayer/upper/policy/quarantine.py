@@ -123,7 +123,7 @@ class Quarantine:
 
     def list(self) -> list[Quarantined]:
         """Return what is in quarantine, in order of address."""
-        self._forget_gone()
+        self.forget_gone()
         with self._lock:
             return [self._entries[address] for address in sorted(self._entries)]
 
@@ -188,6 +188,15 @@ class Quarantine:
             if device.admitted and self.rule_for(device) is not None and not user_of(device):
                 self.reconsider(device)
 
+    def forget_gone(self) -> None:
+        """Forget devices that somebody else has removed, and those of hosts that are gone."""
+        with self._lock:
+            entries = list(self._entries.values())
+        for entry in entries:
+            gone = entry.device is not None and _is_going(entry.device)
+            if gone or entry.host.state is not HostState.RUNNING:
+                self._leave(entry.address, entry.host, "removed")
+
     def probe(self, address: Address) -> bool:
         """Ask one device at once; False if it is not in quarantine."""
         with self._lock:
@@ -208,6 +217,7 @@ class Quarantine:
 
     def _enter(self, device: LogicalUnit, rule: QuarantineRule) -> None:
         facts, clock = describe_device(device), self._subsystem.clock
+        self.forget_gone()  # whoever was held at this address before
         with self._lock:
             entry = self._entries.get(device.address)
             known = entry is not None and entry.host is device.host
@@ -235,15 +245,6 @@ class Quarantine:
         _log.warning("%s: out of quarantine: %s", address, reason)
         self._scsimon.note(Kind.RELEASED, address, {"reason": reason, "probes": entry.probes})
 
-    def _forget_gone(self) -> None:
-        """Forget devices that somebody else has removed, and those of hosts that are gone."""
-        with self._lock:
-            entries = list(self._entries.values())
-        for entry in entries:
-            gone = entry.device is not None and _is_going(entry.device)
-            if gone or entry.host.state is not HostState.RUNNING:
-                self._leave(entry.address, entry.host, "removed")
-
     def _remove(self, entry: Quarantined, device: LogicalUnit) -> None:
         user = user_of(device)
         if user:
@@ -270,7 +271,7 @@ class Quarantine:
         self._worker.submit(partial(self._ask, entry))
 
     def _ask(self, entry: Quarantined) -> None:
-        self._forget_gone()
+        self.forget_gone()
         with self._lock:
             if self._entries.get(entry.address) is not entry:
                 return

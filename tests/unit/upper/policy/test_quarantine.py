@@ -188,6 +188,17 @@ def test_a_held_device_that_somebody_removes_leaves_the_list(array: Array, witne
     assert witness.heard == []
 
 
+def test_the_next_unit_at_the_address_of_a_held_one_is_in_quarantine_itself(array: Array) -> None:
+    array.rules(HOLD)
+    array.driver.unplug(array.plug(0, **WRONG))
+    array.clock.advance(0.5)
+    array.plug(0, **WRONG | {"serial": "NEXT"})
+    assert [event.kind.value for event in array.events()[-3:]] == ["quarantined", "released", "quarantined"]
+    assert array.events()[-1].data["device"]["serial"] == "NEXT"
+    (entry,) = array.quarantine.list()
+    assert entry.since_wall_s == array.clock.wall()
+
+
 def test_a_held_device_that_becomes_no_device_is_removed(array: Array) -> None:
     array.rules(HOLD)
     array.plug(0, **WRONG)
