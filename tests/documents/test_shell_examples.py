@@ -60,6 +60,10 @@ SETTINGS = {
         spelled={r"192\.0\.2\.1(:3260)?": f"127.0.0.1:{PORT}"},
     ),
     "docs/nodes.md": Setting(needs=("lsscsi", "sg_turs")),
+    "docs/rules.md": Setting(
+        config='[rules]\ndirectories = ["examples/rules"]\n' + HOST + disk(serial="HELLO"),
+        before=("until midlayer info -q symlink sg0 | grep -q boot_disk; do sleep 0.1; done",),
+    ),
     "docs/twins.md": Setting(
         needs=("sg_inq",),
         config=HOST + disk(vendor="ACME", product="Array", revision="0042"),

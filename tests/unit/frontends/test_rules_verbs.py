@@ -34,7 +34,7 @@ def test_check_says_where_and_ends_with_1(tmp_path: Path, capsys: pytest.Capture
     bad, good = tmp_path / "bad.rules", tmp_path / "good.rules"
     bad.write_text('ENV{A}="1"\nKERNAL=="sda", ENV{B}="1"\n')
     good.write_text(DOCUMENT_001)
-    assert call(capsys, "rules", "check", str(good)) == (0, "1 file, 1 rules, no mistake\n", "")
+    assert call(capsys, "rules", "check", str(good)) == (0, "1 file, 1 rule, no mistake\n", "")
     status, out, _ = call(capsys, "rules", "check", str(bad), str(good))
     assert status == 1
     assert out == (

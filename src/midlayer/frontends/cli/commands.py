@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from midlayer.device_url import AddressForm, NodeForm, is_name, parse_device_url
 from midlayer.errors import DaemonError, NodeError, UsageError
 from midlayer.frontends.cli.output import clean, hex_dump, print_json
+from midlayer.frontends.cli.wording import counted
 from midlayer.frontends.exit_status import MALFORMED, of_result
 from midlayer.frontends.places import default_socket
 
@@ -110,7 +111,7 @@ def luns(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"items": items})
         return 0
-    print(f"{len(items)} LUN{'' if len(items) == 1 else 's'}")
+    print(counted(len(items), "LUN"))
     for item in items:
         print(f"  {item['bytes']}  {item['lun']:<6}  {item['meaning']}")
     return 0

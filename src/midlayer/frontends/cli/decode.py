@@ -11,6 +11,7 @@ from typing import Any
 from midlayer.errors import UsageError
 from midlayer.frontends.cli.commands import find, print_fields
 from midlayer.frontends.cli.output import Column, print_json, print_table
+from midlayer.frontends.cli.wording import counted
 from midlayer.layout import Layout
 from midlayer.mid.command import Result
 from midlayer.standards import mode
@@ -115,7 +116,7 @@ def opcodes(options: argparse.Namespace) -> int:
         (one["opcode"], one["service_action"] or "", str(one["cdb_length"]), one["name"]) for one in items
     ]
     print_table((Column("OPCODE", 2), Column("ACTION", 1), Column("BYTES"), Column("COMMAND", 3)), rows)
-    print(f"{len(items)} commands")
+    print(counted(len(items), "command"))
     return 0
 
 

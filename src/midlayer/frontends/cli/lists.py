@@ -11,7 +11,7 @@ from typing import Any
 from midlayer.errors import DaemonError
 from midlayer.frontends.cli.client import Client
 from midlayer.frontends.cli.output import Column, fitted, print_json, print_table
-from midlayer.frontends.cli.wording import agent_line, event_line, node_name, short_time, type_word
+from midlayer.frontends.cli.wording import agent_line, counted, event_line, node_name, short_time, type_word
 from midlayer.frontends.places import default_socket
 
 _GAP = 97
@@ -143,7 +143,7 @@ def _print_list(
     answer: dict[str, Any], noun: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]
 ) -> None:
     left_out = print_table(columns, rows) if rows else []
-    closing = f"{len(rows)} {noun}{'' if len(rows) == 1 else 's'}, event count {answer['event_count']}"
+    closing = f"{counted(len(rows), noun)}, event count {answer['event_count']}"
     if left_out:
         closing += f"; no room for {', '.join(left_out)}"
     print(fitted(closing))

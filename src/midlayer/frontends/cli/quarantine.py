@@ -6,7 +6,7 @@ import argparse
 
 from midlayer.frontends.cli.client import Client
 from midlayer.frontends.cli.output import Column, print_json, print_table
-from midlayer.frontends.cli.wording import short_time, type_word
+from midlayer.frontends.cli.wording import counted, short_time, type_word
 from midlayer.frontends.places import default_socket
 
 _COLUMNS = (
@@ -44,7 +44,7 @@ def quarantined(options: argparse.Namespace) -> int:
             item["model"],
             item["qualifier"],
             short_time(item["since"]),
-            f"{item['probes']} times",
+            counted(item["probes"], "time"),
             item["rule"],
             item["reason"],
         )

@@ -6,6 +6,7 @@ import argparse
 
 from midlayer.frontends.cli.client import Client
 from midlayer.frontends.cli.output import print_json
+from midlayer.frontends.cli.wording import counted
 from midlayer.frontends.places import default_socket
 
 
@@ -16,9 +17,12 @@ def reload(options: argparse.Namespace) -> int:
     if options.json:
         print_json(answer)
         return 0
-    quarantine, rules = answer["quarantine"], answer["rules"]
-    in_force = f"{answer['agents']} agents, {quarantine} quarantine rules, {rules} udev rules in force"
-    print(f"{answer['file']}: {in_force}")
+    parts = (
+        counted(answer["agents"], "agent"),
+        counted(answer["quarantine"], "quarantine rule"),
+        counted(answer["rules"], "udev rule"),
+    )
+    print(f"{answer['file']}: {', '.join(parts)} in force")
     if answer["after_restart"]:
         print(f"changed, and in force after a restart: {', '.join(answer['after_restart'])}")
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from midlayer.errors import UsageError
 from midlayer.frontends.cli.output import print_json
+from midlayer.frontends.cli.wording import counted
 from midlayer.rules import DIRECTORIES, Mistake, Outcome, RuleFile, RuleSet, parse
 from midlayer.rules.directories import files, read
 from midlayer.rules.text import one_line
@@ -46,8 +47,8 @@ def _files(names: Iterable[str]) -> Iterator[RuleFile]:
 
 def _summary(read_files: list[RuleFile], mistakes: list[Mistake]) -> str:
     count = sum(len(file.rules) for file in read_files)
-    found = f"{len(mistakes)} mistake{'s' * (len(mistakes) != 1)}" if mistakes else "no mistake"
-    return f"{len(read_files)} file{'s' * (len(read_files) != 1)}, {count} rules, {found}"
+    found = counted(len(mistakes), "mistake") if mistakes else "no mistake"
+    return f"{counted(len(read_files), 'file')}, {counted(count, 'rule')}, {found}"
 
 
 def test(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from midlayer.frontends.cli.output import clean
@@ -30,6 +31,11 @@ _TYPES = {
     0x1F: "none",
 }
 """Peripheral device types by the words of a configuration; the driver is not imported for them."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, which gets an s where that is due."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def type_word(device_type: int) -> str:
@@ -102,15 +108,16 @@ def _recovery_text(event: dict[str, Any]) -> tuple[str, str]:
 
 def agent_line(run: dict[str, Any]) -> str:
     """Return what an agent did in one line, for below the line of its event."""
+    status = run["status"]
     how = {
-        "exited": "exit status",
-        "killed": "killed by signal",
-        "timed-out": "ended after its time, by signal",
-        "not-started": "could not be started, error",
+        "exited": f"exit status {status}",
+        "killed": f"killed by signal {status}",
+        "timed-out": f"ended after its time, by signal {status}",
+        "not-started": f"could not be started: {os.strerror(status or 0)},",
     }[run["outcome"]]
     first = run["output"].splitlines()[:1]
     said = f": {first[0]}" if first else ""
-    return clean(f"{'agent':>20}  {run['agent']}  {how} {run['status']} in {run['duration_s']:.3f} s{said}")
+    return clean(f"{'agent':>20}  {run['agent']}  {how} in {run['duration_s']:.3f} s{said}")
 
 
 def _host_text(event: dict[str, Any]) -> tuple[str, str]:
