@@ -55,7 +55,7 @@ def release_lost(command: Command, host: Host) -> None:
         command.phase = Phase.RETURNED
         host.busy -= 1
         device.busy -= 1
-        device.blocked = host.blocked = False
+        host.unblock(device)
 
 
 def falls_short(command: Command) -> bool:

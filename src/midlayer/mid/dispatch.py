@@ -30,6 +30,7 @@ from midlayer.standards.sam import Status
 
 if TYPE_CHECKING:
     from midlayer.mid.host import Host
+    from midlayer.mid.target import Target
 
 _log = logging.getLogger("midlayer.dispatch")
 
@@ -107,7 +108,7 @@ def submit(command: Command) -> None:
         # The gate is looked at under the lock, so that `fail_queued` misses no command.
         issued = (
             device.gate is _OPEN
-            and not host.detour
+            and not (device.detour or host.detour)
             and host.busy < host.can_queue
             and device.busy < device.queue_depth
         )
@@ -138,8 +139,7 @@ def _admit(command: Command, host: Host) -> bool:
     with host.lock:
         gate = device.gate
         full = host.busy >= host.can_queue or device.busy >= device.queue_depth
-        held = host.blocked or device.blocked or host.holds(device)
-        if gate is _OPEN and not (full or device.queue or held):
+        if gate is _OPEN and not (full or device.queue) and host.is_open(device):
             host.busy += 1
             device.busy += 1
             command.phase = _ISSUED
@@ -163,9 +163,9 @@ def done(command: Command) -> None:
         command.phase = _RETURNED
         host.busy -= 1
         device.busy -= 1
-        detour = host.detour
+        detour = device.detour or host.detour
         if detour:
-            device.blocked = host.blocked = False
+            host.unblock(device)
         timer = command.timer
         if timer is not None:
             command.timer = None
@@ -175,7 +175,7 @@ def done(command: Command) -> None:
         timer.cancel()
     if command.status or command.host_byte or (command.residual and falls_short(command)):
         _settle(command, host)
-        detour = host.detour  # it may have gone back to the queue
+        detour = device.detour or host.detour  # it may have gone back to the queue
     else:  # `finish`, spelled out
         command.phase = _FINISHED
         if command.waiter is not None:
@@ -287,7 +287,7 @@ def _take_back(command: Command, host: Host, busy: int) -> None:
         host.busy -= 1
         device.busy -= 1
     command.duration_s = 0.0
-    if not requeue(command, host, whole_host=busy not in (DEVICE_BUSY, TARGET_BUSY)):
+    if not requeue(command, host, leave=_who_is_busy(device, busy)):
         # No answer of a device says why, so a host byte has to.
         closed = device.gate is _CLOSED
         refuse(command, HostByte.DID_NO_CONNECT if closed else HostByte.DID_TIME_OUT)
@@ -303,27 +303,36 @@ def _settle(command: Command, host: Host) -> None:
     if disposition is Disposition.ADD_TO_MLQUEUE:
         if command.status == Status.TASK_SET_FULL and not command.host_byte:
             queue_depth.note_task_set_full(command.device)
-        if requeue(command, host, whole_host=False):
+        if requeue(command, host, leave=command.device):
             return
     elif disposition is Disposition.NEEDS_RETRY and may_retry(command):
         command.retries += 1
-        if requeue(command, host, whole_host=False, wait=False):
+        if requeue(command, host):
             return
     elif disposition is Disposition.FAILED and host.error_handler.fails(command):
         return
     finish(command)
 
 
+def _who_is_busy(device: LogicalUnit, busy: int) -> Host | Target | LogicalUnit:
+    if busy == DEVICE_BUSY:
+        return device
+    return device.target if busy == TARGET_BUSY else device.host
+
+
 def requeue(
-    command: Command, host: Host, *, whole_host: bool = False, wait: bool = True, recovered: bool = False
+    command: Command,
+    host: Host,
+    *,
+    leave: Host | Target | LogicalUnit | None = None,
+    recovered: bool = False,
 ) -> bool:
     """Put a command back at the head of its queue; False if its whole life is over, or its device gone.
 
     Args:
         command: A command that the driver no longer has.
         host: Of the command.
-        whole_host: True to leave the host alone for a while, not only the device.
-        wait: False to have it sent again as soon as there is room.
+        leave: What to leave alone for a while; None to have it sent again as soon as there is room.
         recovered: True for a command that the error handler got back, however long that took.
     """
     if command.deadline_s is None:
@@ -337,22 +346,19 @@ def requeue(
             return False
         command.phase = _QUEUED
         host.enqueue(command, first=True)
-        if not wait:
+        if leave is None:
             return True
-        if whole_host:
-            host.blocked = True
-        else:
-            device.blocked = True
-        idle = (host.busy if whole_host else device.busy) == 0
-    if idle:
-        delay_s = IDLE_RETRY_S * max(1, host.max_host_blocked) if whole_host else IDLE_RETRY_S
+        host.block(leave)
+        idle = not (device.busy or leave.busy)
+    if idle:  # nothing of it comes back that would open it again
+        delay_s = IDLE_RETRY_S * max(1, host.max_host_blocked) if leave is host else IDLE_RETRY_S
         host.clock.call_later(delay_s, partial(_unblock, device, host))
     return True
 
 
 def _unblock(device: LogicalUnit, host: Host) -> None:
     with host.lock:
-        device.blocked = host.blocked = False
+        host.unblock(device)
     run_queues(host)
 
 

@@ -253,7 +253,7 @@ class ErrorHandler:
         noted = recovers(host.template)
         if device.online and may_retry(command) and self._should_retry(command):
             command.retries += 1
-            if requeue(command, host, wait=False, recovered=True):
+            if requeue(command, host, recovered=True):
                 if noted:
                     self.record(Action.RETRY, str(device.address), describe_cdb(command.cdb))
                 return

@@ -11,13 +11,12 @@ from midlayer.errors import DeviceGone, StateError
 from midlayer.mid.dispatch import run_queues
 from midlayer.mid.error_handler import ErrorHandler
 from midlayer.mid.host_state import ALLOWED_TO, HostState
-from midlayer.mid.logical_unit import Gate
+from midlayer.mid.logical_unit import Gate, LogicalUnit
 
 if TYPE_CHECKING:
     from midlayer.mid.command import Command
     from midlayer.mid.events import UpperDriver
     from midlayer.mid.host_template import HostTemplate
-    from midlayer.mid.logical_unit import LogicalUnit
     from midlayer.mid.subsystem import Subsystem
     from midlayer.mid.target import Target
 
@@ -52,9 +51,11 @@ class Host:
         released: True once the driver's `release` was called.
         error_handler: What recovers the host's commands.
         held: Reasons not to send the driver new commands: a recovery, a reset, `block_requests`.
+        blocked: True while the driver is left alone because it said HOST_BUSY.
         watched: Reasons to look at commands that end in GOOD: a queue depth to ramp up, a flag to clear.
-        detour: Commands that wait, and all of `held` and `watched`, those of targets and devices
-            included; while it is 0, a command takes the fast path.
+        waiting: Commands in the queues of its devices.
+        detour: `held`, `blocked`, `watched`, and the commands that wait for devices which are not set
+            aside; while this and the device's own `detour` are 0, a command takes the fast path.
     """
 
     __slots__ = (  # the fast path reads a dozen of them for each command
@@ -104,7 +105,7 @@ class Host:
         self.runners: set[int] = set()
         self.unexpected_done = self.late_done = 0
         self.async_scan = self.released = self.self_blocked = False
-        self._queues: deque[LogicalUnit] = deque()  # devices whose queue is not empty, next one first
+        self._queues: deque[LogicalUnit] = deque()  # those with a queue, not set aside, next one first
         self._references = 1
         self.error_handler = ErrorHandler(self)
 
@@ -186,7 +187,37 @@ class Host:
         The caller holds `lock`.
         """
         what.held += by
-        self.detour += by
+        self._close(what, by)
+
+    def block(self, what: Host | Target | LogicalUnit) -> None:
+        """Leave the host, a target or a device alone for a while. The caller holds `lock`."""
+        if not what.blocked:
+            what.blocked = True
+            self._close(what, 1)
+
+    def unblock(self, device: LogicalUnit) -> None:
+        """Ask again: a command of `device` came back, or the while is over. The caller holds `lock`."""
+        for what in (device, device.target, self):
+            if what.blocked:
+                what.blocked = False
+                self._close(what, -1)
+
+    def set_aside(self, device: LogicalUnit) -> None:
+        """Keep the queue of a device apart while nothing of it may be issued, so that others do not meet it.
+
+        To be called whenever an answer may have changed. The caller holds `lock`.
+        """
+        target = device.target
+        aside = device.listed and bool(device.held or target.held or device.blocked or target.blocked)
+        if aside is not device.aside:
+            device.aside = aside
+            if device.queue:
+                self.detour += -len(device.queue) if aside else len(device.queue)
+                if aside:
+                    self._queues.remove(device)
+                else:
+                    self._queues.append(device)
+        device.detour = len(device.queue) + (aside or not device.listed)
 
     def watch(self, by: int = 1) -> None:
         """Look at commands that end in GOOD; -1 takes one reason back. The caller holds `lock`."""
@@ -194,20 +225,26 @@ class Host:
         self.detour += by
 
     def holds(self, device: LogicalUnit) -> bool:
-        """Return whether new commands for `device` have to wait. The caller holds `lock`."""
+        """Return whether a recovery or a reset keeps new commands for `device` back.
+
+        The caller holds `lock`.
+        """
         return bool(self.held or device.held or device.target.held)
+
+    def is_open(self, device: LogicalUnit) -> bool:
+        """Return whether nobody keeps commands for `device` back. The caller holds `lock`."""
+        return not (self.holds(device) or self.blocked or device.blocked or device.target.blocked)
 
     def enqueue(self, command: Command, *, first: bool = False) -> None:
         """Keep a command until there is room. The caller holds `lock`."""
         device = command.device
-        if not device.queue:
+        if not (device.queue or device.aside):
             self._queues.append(device)
         if first:
             device.queue.appendleft(command)
         else:
             device.queue.append(command)
-        self.waiting += 1
-        self.detour += 1
+        self._count(device, 1)
 
     def next_ready(self) -> Command | None:
         """Take a command that may be issued now, devices in turn, and count it as busy.
@@ -218,14 +255,13 @@ class Host:
             return None
         for device in self._rotated():
             full = device.busy >= device.queue_depth
-            if full or device.blocked or device.gate is not Gate.OPEN or self.holds(device):
+            if full or device.gate is not Gate.OPEN or not self.is_open(device):
                 self._queues.append(device)
                 continue
             command = device.queue.popleft()
             if device.queue:
                 self._queues.append(device)
-            self.waiting -= 1
-            self.detour -= 1
+            self._count(device, -1)
             self.busy += 1
             device.busy += 1
             return command
@@ -236,9 +272,9 @@ class Host:
         commands = list(device.queue)
         if commands:
             device.queue.clear()
-            self._queues.remove(device)
-            self.waiting -= len(commands)
-            self.detour -= len(commands)
+            if not device.aside:
+                self._queues.remove(device)
+            self._count(device, -len(commands))
         return commands
 
     def withdraw(self, command: Command) -> bool:
@@ -247,11 +283,24 @@ class Host:
         if command not in queue:
             return False
         queue.remove(command)
-        if not queue:
+        if not (queue or command.device.aside):
             self._queues.remove(command.device)
-        self.waiting -= 1
-        self.detour -= 1
+        self._count(command.device, -1)
         return True
+
+    def _close(self, what: Host | Target | LogicalUnit, by: int) -> None:
+        if what is self:
+            self.detour += by
+            return
+        devices = (what,) if isinstance(what, LogicalUnit) else what.units()
+        for device in devices:
+            self.set_aside(device)
+
+    def _count(self, device: LogicalUnit, by: int) -> None:
+        self.waiting += by
+        device.detour += by
+        if not device.aside:
+            self.detour += by
 
     def _rotated(self) -> Iterator[LogicalUnit]:
         for _ in range(len(self._queues)):

@@ -123,6 +123,10 @@ class LogicalUnit:
         queue_depth: Most commands that the driver gets at once.
         busy: Commands that the driver has now.
         held: Reasons not to send the driver new commands.
+        blocked: True while it is left alone because its driver said DEVICE_BUSY, or it said BUSY.
+        listed: True while its target has it among its logical units.
+        aside: True while nothing of it may be issued, and its queue is kept apart from those of the host.
+        detour: Not 0 while commands of it wait, or have to, or it is not listed; see `Host.detour`.
         tagged: True if more than one command at a time is meant to be in the device.
         allow_restart: True to have the error handler start a unit that says that it needs START UNIT.
         eh_timeout_s: Seconds for each command that the error handler sends.
@@ -142,8 +146,10 @@ class LogicalUnit:
         "address",
         "admitted",
         "allow_restart",
+        "aside",
         "blocked",
         "busy",
+        "detour",
         "eh_timeout_s",
         "expecting_cc_ua",
         "flags",
@@ -152,6 +158,7 @@ class LogicalUnit:
         "host",
         "hostdata",
         "inquiry_data",
+        "listed",
         "lun_in_cdb",
         "max_queue_depth",
         "medium_changed",
@@ -180,7 +187,8 @@ class LogicalUnit:
         self.gate = Gate.OPEN
         self.queue_depth = self.max_queue_depth = host.cmd_per_lun or 1
         self.busy = self.held = 0
-        self.blocked = False
+        self.blocked = self.aside = self.listed = False
+        self.detour = 1
         self.allow_restart = False
         self.expecting_cc_ua = self.was_reset = False
         self.medium_changed = False

@@ -328,7 +328,7 @@ class Subsystem(Registry):
         if device.state is DeviceState.CREATED:
             device.set_state(DeviceState.RUNNING)
         with device.host.lock:
-            device.target.logical_units[device.address.lun] = device
+            device.target.enlist(device)
         device.admitted = self.admission is None or self.admission(device)
         if device.admitted and not device.host.async_scan:
             for driver in tuple(device.host.upper):
@@ -347,8 +347,7 @@ class Subsystem(Registry):
         call(device.host.template.slave_destroy, device)
         target = device.target
         with device.host.lock:
-            if target.logical_units.get(device.address.lun) is device:
-                del target.logical_units[device.address.lun]
+            target.strike(device)
         self._reap(target)
         device.put()
 
