@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from bench.commands import make_disk
-from bench.measure import compare, line
+from bench.measure import compare_in_pairs, line
 from midlayer.lower.filters import add_fault
 from midlayer.standards.sbc import Read10
 from midlayer.standards.spc import TestUnitReady
@@ -33,5 +33,5 @@ def run() -> Iterator[str]:
         ):
             ours = partial(execute, faulty, cdb, data_in=buffer)
             base = partial(execute, plain, cdb, data_in=buffer)
-            ratio = compare(f"{name}, {what} / none", ours, base, calls=20_000)
+            ratio = compare_in_pairs(f"{name}, {what} / none", ours, base)
             yield line(ratio, f"goal at most {COST_GOAL:g}", met=ratio.cost <= COST_GOAL)

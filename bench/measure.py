@@ -1,4 +1,4 @@
-"""Measuring: the best of several rounds, two things in turns, so that noise hits both alike."""
+"""Measuring: two things in turns, so that noise hits both alike; the best of several rounds, or a median."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 ROUNDS = 15
+PAIRS, PAIR_CALLS = 151, 1000
 
 
 class Ratio(NamedTuple):
@@ -34,6 +35,21 @@ def compare(name: str, ours: Callable[[], object], base: Callable[[], object], *
         base_s = min(base_s, seconds_of(base, calls))
         ours_s = min(ours_s, seconds_of(ours, calls))
     return Ratio(name, ours_s, base_s)
+
+
+def compare_in_pairs(name: str, ours: Callable[[], object], base: Callable[[], object]) -> Ratio:
+    """Time `ours` and `base` in many short turns and return the pair whose ratio is the median.
+
+    For ratios near 1, where the processor's own ups and downs would tell more than the best rounds.
+    """
+    for call in (base, ours):
+        seconds_of(call, PAIR_CALLS)
+    pairs = []
+    for turn in range(PAIRS):
+        first, second = (base, ours) if turn % 2 else (ours, base)
+        times = seconds_of(first, PAIR_CALLS), seconds_of(second, PAIR_CALLS)
+        pairs.append(Ratio(name, *(times[::-1] if turn % 2 else times)))
+    return sorted(pairs, key=lambda pair: pair.cost)[PAIRS // 2]
 
 
 def seconds_of(call: Callable[[], object], calls: int) -> float:

@@ -14,8 +14,8 @@
 | mlcomplete | 1 | commands that did not end in GOOD; from 2 on, every one |
 | llqueue | 1 | commands that a driver refused to take |
 
-The trace puts itself between the mid level and a driver, as the host's `queuecommand`, and takes itself
-away again: while it is off, a command does not meet it.
+The trace covers the way between the mid level and a driver, and takes itself away again: while it is off,
+a command does not meet it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from midlayer.mid.command import Command, HostByte, Result
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from midlayer.mid.logical_unit import LogicalUnit
     from midlayer.mid.recovery_step import RecoveryStep
     from midlayer.mid.subsystem import Subsystem
+    from midlayer.mid.way import QueueCommand
 
 Say = Callable[[str], None]
 _Done = Callable[[Command], None]
@@ -153,33 +155,30 @@ class _Wanted:
 
 
 class _Tap:
-    """Stands in for the `queuecommand` of one host."""
+    """Stands in the way to the devices of one host, outside of all filters."""
 
-    __slots__ = ("behind", "host", "say", "wanted")
+    __slots__ = ("host", "say", "wanted")
 
     def __init__(self, host: Host, wanted: _Wanted, say: Say) -> None:
         self.host = host
-        self.wanted: _Wanted | None = wanted
+        self.wanted = wanted
         self.say = say
-        self.behind = host.queuecommand
-        host.queuecommand = self
+        host.way.cover(self.cover)
 
     def remove(self) -> None:
-        """Take it away; if somebody else has put himself in front, fall silent instead."""
-        if self.host.queuecommand is self:
-            self.host.queuecommand = self.behind
-        self.wanted = None
+        self.host.way.uncover(self.cover)
 
-    def __call__(self, command: Command, done: _Done) -> int:
+    def cover(self, device: LogicalUnit, behind: QueueCommand) -> QueueCommand:
+        return partial(self.queuecommand, behind)
+
+    def queuecommand(self, behind: QueueCommand, command: Command, done: _Done) -> int:
         wanted = self.wanted
-        if wanted is None:
-            return self.behind(command, done)
         text = str(command)
         if wanted.issued:
             self.say(f"{text} issued")
         if wanted.timed_out and not isinstance(command.on_finished, _WhenFinished):
             command.on_finished = _WhenFinished(text, command.on_finished, self.say)
-        busy = self.behind(command, self._reporting(text, done, wanted) if wanted.bad_done else done)
+        busy = behind(command, self._reporting(text, done, wanted) if wanted.bad_done else done)
         if busy and wanted.refused:
             self.say(f"{text} refused {_BUSY.get(busy, 'HOST_BUSY')}")
         return busy

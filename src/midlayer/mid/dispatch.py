@@ -119,7 +119,7 @@ def submit(command: Command) -> None:
     if not issued and not _admit(command, host):
         return
     # `_issue`, spelled out
-    monotonic, queuecommand = host.monotonic, host.queuecommand
+    monotonic, queuecommand = host.monotonic, device.queuecommand
     command.started_s = monotonic()
     try:
         busy = queuecommand(command, done)
@@ -239,7 +239,7 @@ def fail_queued(device: LogicalUnit) -> None:
 def _issue(command: Command, host: Host) -> None:
     command.started_s = host.monotonic()
     try:
-        busy = host.queuecommand(command, done)
+        busy = command.device.queuecommand(command, done)
     except Exception as error:
         _driver_raised(command, host, error)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from midlayer.errors import DeviceGone, StateError
@@ -12,13 +12,17 @@ from midlayer.mid.dispatch import run_queues
 from midlayer.mid.error_handler import ErrorHandler
 from midlayer.mid.host_state import ALLOWED_TO, HostState
 from midlayer.mid.logical_unit import Gate, LogicalUnit
+from midlayer.mid.way import Way
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from midlayer.mid.command import Command
     from midlayer.mid.events import UpperDriver
     from midlayer.mid.host_template import HostTemplate
     from midlayer.mid.subsystem import Subsystem
     from midlayer.mid.target import Target
+    from midlayer.mid.way import QueueCommand
 
 
 __all__ = ["ALLOWED_TO", "Host", "HostState"]
@@ -50,6 +54,7 @@ class Host:
         self_blocked: True from `block_requests` to `unblock_requests`.
         released: True once the driver's `release` was called.
         error_handler: What recovers the host's commands.
+        way: Leads commands to the driver, by what covers it.
         held: Reasons not to send the driver new commands: a recovery, a reset, `block_requests`.
         blocked: True while the driver is left alone because it said HOST_BUSY.
         watched: Reasons to look at commands that end in GOOD: a queue depth to ramp up, a flag to clear.
@@ -62,10 +67,9 @@ class Host:
         "__weakref__", "_queues", "_references", "async_scan", "blocked", "busy", "can_queue", "clock",
         "cmd_per_lun", "detour", "eh_deadline", "eh_scope", "emulated", "error_handler", "held", "host_no",
         "hostdata", "late_done", "lock", "max_channel", "max_cmd_len", "max_host_blocked", "max_id",
-        "max_lun", "max_sectors", "monotonic", "name", "no_scsi2_lun_in_cdb", "proc_name", "queuecommand",
-        "released", "runners", "scan_mutex", "self_blocked", "session", "sg_tablesize", "state",
-        "subsystem", "targets", "template", "this_id", "unexpected_done", "unique_id", "upper", "waiting",
-        "watched",
+        "max_lun", "max_sectors", "monotonic", "name", "no_scsi2_lun_in_cdb", "proc_name", "released",
+        "runners", "scan_mutex", "self_blocked", "session", "sg_tablesize", "state", "subsystem", "targets",
+        "template", "this_id", "unexpected_done", "unique_id", "upper", "waiting", "watched", "way",
     )  # fmt: skip
 
     def __init__(self, subsystem: Subsystem, template: HostTemplate, host_no: int) -> None:
@@ -93,7 +97,6 @@ class Host:
         self.session = ""
         self.clock = subsystem.clock
         self.monotonic: Callable[[], float] = subsystem.clock.monotonic
-        self.queuecommand: Callable[[Command, Callable[[Command], None]], int] = template.queuecommand
         self.lock = threading.Lock()
         self.scan_mutex = threading.RLock()
         self.state = HostState.CREATED
@@ -107,6 +110,7 @@ class Host:
         self.async_scan = self.released = self.self_blocked = False
         self._queues: deque[LogicalUnit] = deque()  # those with a queue, not set aside, next one first
         self._references = 1
+        self.way = Way(self, template.queuecommand)
         self.error_handler = ErrorHandler(self)
 
     def __repr__(self) -> str:
@@ -116,6 +120,15 @@ class Host:
     def info(self) -> str:
         """One line from the driver about this host."""
         return self.template.info(self)
+
+    @property
+    def queuecommand(self) -> QueueCommand:
+        """The driver's, or what was put in its place; what the mid level calls is the device's own."""
+        return self.way.driver
+
+    @queuecommand.setter
+    def queuecommand(self, driver: QueueCommand) -> None:
+        self.way.replace_driver(driver)
 
     @property
     def references(self) -> int:
@@ -289,12 +302,13 @@ class Host:
         return True
 
     def _close(self, what: Host | Target | LogicalUnit, by: int) -> None:
-        if what is self:
+        if isinstance(what, LogicalUnit):
+            self.set_aside(what)
+        elif isinstance(what, Host):
             self.detour += by
-            return
-        devices = (what,) if isinstance(what, LogicalUnit) else what.units()
-        for device in devices:
-            self.set_aside(device)
+        else:
+            for device in what.units():
+                self.set_aside(device)
 
     def _count(self, device: LogicalUnit, by: int) -> None:
         self.waiting += by

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from midlayer.mid.command import Command
     from midlayer.mid.host import Host
     from midlayer.mid.target import Target
+    from midlayer.mid.way import QueueCommand
 
 SCSI_UNKNOWN = 0
 SCSI_2 = 3
@@ -126,6 +127,7 @@ class LogicalUnit:
         blocked: True while it is left alone because its driver said DEVICE_BUSY, or it said BUSY.
         listed: True while its target has it among its logical units.
         aside: True while nothing of it may be issued, and its queue is kept apart from those of the host.
+        queuecommand: What the mid level calls for a command; see `midlayer.mid.way`.
         detour: Not 0 while commands of it wait, or have to, or it is not listed; see `Host.detour`.
         tagged: True if more than one command at a time is meant to be in the device.
         allow_restart: True to have the error handler start a unit that says that it needs START UNIT.
@@ -166,6 +168,7 @@ class LogicalUnit:
         "queue",
         "queue_depth",
         "queue_depth_history",
+        "queuecommand",
         "scsi_level",
         "session",
         "standard_inquiry",
@@ -208,6 +211,7 @@ class LogicalUnit:
         self.admitted = True
         self.upper: list[Any] = []
         self._references = 1
+        self.queuecommand: QueueCommand = host.way.to(self)
 
     def __repr__(self) -> str:
         return f"<LogicalUnit {self.address} {self.vendor} {self.model} {self.state.value}>"

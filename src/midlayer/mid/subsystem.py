@@ -329,6 +329,7 @@ class Subsystem(Registry):
             device.set_state(DeviceState.RUNNING)
         with device.host.lock:
             device.target.enlist(device)
+        device.host.way.lead_to(device)  # it may have changed during the scan
         device.admitted = self.admission is None or self.admission(device)
         if device.admitted and not device.host.async_scan:
             for driver in tuple(device.host.upper):

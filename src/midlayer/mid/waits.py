@@ -84,7 +84,7 @@ class Send:
         command.started_s = host.monotonic()
         self._timer = host.clock.call_later(command.timeout_s, self._timed_out)
         try:
-            busy = host.queuecommand(command, self._done)
+            busy = command.device.queuecommand(command, self._done)
         except Exception:
             _log.exception("%s: driver %s raised in queuecommand", command, host.name)
             self._end(Sent.RAISED)

@@ -48,18 +48,16 @@ def level(*words: str) -> int:
     return LoggingLevel.parse(list(words))
 
 
-def test_off_is_out_of_the_way(
-    subsystem: Subsystem, host: Host, driver: ScriptedDriver, trace: CommandTrace
-) -> None:
-    before = host.queuecommand
+def test_off_is_out_of_the_way(device: LogicalUnit, driver: ScriptedDriver, trace: CommandTrace) -> None:
+    before = device.queuecommand
     assert trace.level == 0
     trace.set(level("error=7", "hlqueue=7", "ioctl=7"))  # none of them is about a command here
-    assert host.queuecommand == before
+    assert device.queuecommand == before
     trace.set(level("mlqueue=2"))
-    assert host.queuecommand != before
+    assert device.queuecommand != before
     trace.set(level("mlqueue=3"))
     trace.set(0)
-    assert host.queuecommand == before == driver.queuecommand
+    assert device.queuecommand == before == driver.queuecommand
 
 
 def test_a_command_from_issue_to_end(trace: CommandTrace, device: LogicalUnit, lines: list[str]) -> None:
@@ -143,22 +141,27 @@ def test_a_host_that_comes_later(trace: CommandTrace, subsystem: Subsystem, line
     driver.unit(0, 0, 0)
     late = driver.start(subsystem)
     assert lines[0] == "0:0:0:0 INQUIRY length=36 issued"
+    (device,) = late.devices()
     subsystem.remove_host(late)
-    assert late.queuecommand == driver.queuecommand
+    assert late.way.to(device) == driver.queuecommand
     late.put()
 
 
-def test_somebody_in_front(trace: CommandTrace, host: Host, device: LogicalUnit, lines: list[str]) -> None:
+def test_somebody_in_the_place_of_the_driver(
+    trace: CommandTrace, host: Host, device: LogicalUnit, lines: list[str]
+) -> None:
     trace.set(level("mlqueue=2"))
-    tap = host.queuecommand
+    driver = host.queuecommand
 
-    def in_front(command: Command, done: Callable[[Command], None]) -> int:
-        return tap(command, done)
+    def in_its_place(command: Command, done: Callable[[Command], None]) -> int:
+        lines.append("in its place")
+        return driver(command, done)
 
-    host.queuecommand = in_front
+    host.queuecommand = in_its_place
+    assert execute(device, READ_10).ok
     trace.set(0)
     assert execute(device, READ_10).ok
-    assert not lines
+    assert lines == [f"{NAME} issued", "in its place", "in its place"]
 
 
 def test_a_listener_that_raises(subsystem: Subsystem, device: LogicalUnit) -> None:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from midlayer.mid.command import Command, HostByte, Result
+from midlayer.mid.command import Command, HostByte, Phase, Result
 from midlayer.mid.dispatch import IDLE_RETRY_S, run, submit
 from midlayer.mid.dispatch import execute as mid_execute
 from midlayer.mid.host_template import DEVICE_BUSY, HOST_BUSY, TARGET_BUSY
@@ -134,6 +134,41 @@ def test_busy_commands_go_back_to_the_queue(
     assert send.ended == [command]
     assert (command.status, command.host_byte, command.retries) == (0, 0, 0)
     assert clock.pending() == []
+
+
+@pytest.mark.parametrize(
+    ("busy", "let_alone"), [(DEVICE_BUSY, {0}), (TARGET_BUSY, {0, 1}), (HOST_BUSY, {0, 1, 2})]
+)
+def test_who_is_left_alone_when_a_driver_is_busy(
+    subsystem: Subsystem,
+    driver: ScriptedDriver,
+    clock: FakeClock,
+    send: Submitter,
+    busy: int,
+    let_alone: set[int],
+) -> None:
+    driver.unit(0, 1, 0)
+    first, *others = devices(subsystem, driver, Answer(busy=busy), Answer(), Answer(), luns=2)
+    driver.unit(0, 0, 1).on(TUR[0], Answer())
+    sent = [send(device) for device in (first, *others)]
+    assert {n for n, command in enumerate(sent) if command.phase is Phase.QUEUED} == let_alone
+    clock.advance(IDLE_RETRY_S)
+    assert all(command.phase is Phase.FINISHED for command in sent)
+    assert [device.detour for device in (first, *others)] == [0, 0, 0]
+    assert (first.host.detour, clock.pending()) == (0, [])
+
+
+def test_a_busy_target_goes_on_when_a_command_of_another_of_its_units_ends(
+    subsystem: Subsystem, driver: ScriptedDriver, clock: FakeClock, send: Submitter
+) -> None:
+    one, other = devices(subsystem, driver, LATER, luns=2)
+    driver.unit(0, 0, 1).on(TUR[0], Answer(busy=TARGET_BUSY), Answer())
+    send(one)
+    send(other)
+    assert (other.target.blocked, clock.pending()) == (True, [60.0])
+    driver.pending[0].complete()
+    assert [command.device for command in send.ended] == [one, other]
+    assert (one.target.blocked, clock.pending()) == (False, [])
 
 
 def test_max_host_blocked_leaves_an_idle_host_alone_for_longer(

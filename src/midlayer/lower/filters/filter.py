@@ -107,14 +107,13 @@ class Filter:
     def removed(self) -> None:
         """It sees no new commands from now on; those that it let down still come up through it."""
 
-    def layer(self, host: Host, behind: QueueCommand) -> QueueCommand:
-        """Return what stands in for `behind`; a filter overrides it where each nanosecond counts."""
-        take = partial(self.queuecommand, behind=behind)
-        if self.scope[1:] == (None, None, None):
-            return take
-        covers = self.scope.covers
+    def meets(self, device: LogicalUnit) -> bool:
+        """Return whether any command of a device is to come here; asked again by `Filters.changed`."""
+        return self.scope.covers(device)
 
-        def queuecommand(command: Command, done: Done) -> int:
-            return take(command, done) if covers(command.device) else behind(command, done)
+    def stand_in(self, device: LogicalUnit, opcode: int, behind: QueueCommand) -> QueueCommand:
+        """Return what stands in for `behind`, for the commands of one device with one operation code.
 
-        return queuecommand
+        A filter may return `behind` for what it never touches; such commands go straight on.
+        """
+        return partial(self.queuecommand, behind=behind)

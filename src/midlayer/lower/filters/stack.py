@@ -1,8 +1,8 @@
 """Filters in the path between the mid level and the drivers of one subsystem.
 
-A host's `queuecommand` is an attribute that each command reads. Filters take its place, and give it back
-when the last of them goes: without filters a command does not meet this module. Commands on their way
-are not touched by a change: each of them comes up by the way that it went down.
+Filters cover the way to the driver (`midlayer.mid.way`) of those devices that they are for; there, operation
+codes that none of them wants go straight on. Commands on their way are not touched by a change: each of them
+comes up by the way that it went down.
 
 A driver's ``eh_`` callbacks are covered on its instance, from the first filter to the end of its hosts.
 """
@@ -43,7 +43,8 @@ class Filters(UpperDriver):
         self.clock = subsystem.clock
         self.lock = threading.RLock()
         self._filters: tuple[Filter, ...] = ()
-        self._paths: dict[Host, _Path] = {}
+        self._hosts: list[Host] = []
+        self._used: set[Host] = set()  # those that a filter is or was for
         self._eh: dict[HostTemplate, list[_EhCover]] = {}
         self._only: dict[Callable[[Filters], Filter], Filter] = {}
 
@@ -64,14 +65,14 @@ class Filters(UpperDriver):
         filter.clock, filter.holding = self.clock, self.holding
         with self.lock:
             self._filters += (filter,)
-            self._rebuild()
+            self._renew()
 
     def remove(self, filter: Filter) -> None:
         """Take a filter out of the path. A second time does nothing."""
         with self.lock:
             present = filter in self._filters
             self._filters = tuple(other for other in self._filters if other is not filter)
-            self._rebuild()
+            self._renew()
         if present:
             filter.removed()
 
@@ -82,28 +83,39 @@ class Filters(UpperDriver):
 
     def host_added(self, host: Host, *, by_resync: bool = False) -> None:
         with self.lock:
-            if host not in self._paths:
-                self._paths[host] = _Path(host)
-            self._rebuild_host(host)
+            if host not in self._hosts:
+                self._hosts.append(host)
+                host.way.cover(self._cover, innermost=True)
+            self._cover_drivers()
 
     def host_removed(self, host: Host, *, by_resync: bool = False) -> None:
         with self.lock:
-            path = self._paths.pop(host, None)
-            if path is not None:
-                path.put(())
+            self._hosts.remove(host)
+            self._used.discard(host)
+            host.way.uncover(self._cover)
             self._cover_drivers()
 
-    def _rebuild(self) -> None:
-        for host in list(self._paths):
-            self._rebuild_host(host)
+    def changed_rules(self, filter: Filter, concerns: Callable[[LogicalUnit], bool]) -> None:
+        """A filter has changed its mind about what it meets, or stands in for."""
+        with self.lock:
+            if filter in self._filters:
+                self._renew(concerns)
 
-    def _rebuild_host(self, host: Host) -> None:
-        self._paths[host].put(tuple(one for one in self._filters if one.scope.covers_host(host)))
+    def _renew(self, concerns: Callable[[LogicalUnit], bool] | None = None) -> None:
+        for host in self._hosts:
+            host.way.renew(concerns)
         self._cover_drivers()
+
+    def _cover(self, device: LogicalUnit, behind: QueueCommand) -> QueueCommand:
+        meeting = tuple(one for one in self._filters if one.meets(device))
+        return _by_opcode(_StandIns(device, meeting, behind)) if meeting else behind
 
     def _cover_drivers(self) -> None:
         # Also without filters now: a command that one of them lost may still be aborted.
-        wanted = {host.template for host, path in self._paths.items() if path.used}
+        self._used |= {
+            host for host in self._hosts if any(one.scope.covers_host(host) for one in self._filters)
+        }
+        wanted = {host.template for host in self._used}
         for template in [one for one in self._eh if one not in wanted]:
             for cover in self._eh.pop(template):
                 cover.remove()
@@ -114,9 +126,8 @@ class Filters(UpperDriver):
 
     def eh_call(self, name: str, command: Command, own: EhHandler) -> int:
         """Make one ``eh_`` callback through the filters of the command's host."""
-        path = self._paths.get(command.device.host)
         handler: EhHandler = partial(self._eh_of_driver, name, own)
-        for one in path.filters if path is not None else ():
+        for one in self._filters if command.device.host in self._used else ():
             if one.scope.covers(command.device):
                 handler = partial(one.eh_handler, name, behind=handler)
         return handler(command)
@@ -129,48 +140,26 @@ class Filters(UpperDriver):
         return own(command)
 
 
-class _Path:
-    """Stands in for the `queuecommand` of one host."""
+class _StandIns(dict[int, QueueCommand]):
+    """By operation code, what stands in for a driver's `queuecommand`; made when it is asked for."""
 
-    __slots__ = ("behind", "entry", "filters", "host", "top", "used")
+    def __init__(self, device: LogicalUnit, filters: tuple[Filter, ...], behind: QueueCommand) -> None:
+        super().__init__()
+        self._device = device
+        self._filters = filters
+        self._behind = behind
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
-        self.used = False
-        self.behind: QueueCommand | None = None
-        self.filters: tuple[Filter, ...] = ()
-        self.top: QueueCommand
-        self.entry: QueueCommand = _entry(self)
-
-    def put(self, filters: tuple[Filter, ...]) -> None:
-        """Have these filters in the path, and none other."""
-        if filters == self.filters:
-            return
-        if self.behind is None:
-            self.behind = self.top = self.host.queuecommand
-        top = self.behind
-        for one in filters:
-            top = one.layer(self.host, top)
-        self.top, self.filters = top, filters
-        self.used = self.used or bool(filters)
-        if filters and not self._is_in_front and not self._is_covered:
-            self.host.queuecommand = self.entry
-        elif not filters and self._is_in_front:
-            self.host.queuecommand, self.behind = self.behind, None
-
-    @property
-    def _is_in_front(self) -> bool:
-        return self.host.queuecommand is self.entry
-
-    @property
-    def _is_covered(self) -> bool:
-        """True if somebody put himself in front of us, and passes on to us."""
-        return self.behind is not self.host.queuecommand
+    def __missing__(self, opcode: int) -> QueueCommand:
+        take = self._behind
+        for one in self._filters:
+            take = one.stand_in(self._device, opcode, take)
+        self[opcode] = take
+        return take
 
 
-def _entry(path: _Path) -> QueueCommand:
+def _by_opcode(stand_ins: _StandIns) -> QueueCommand:
     def queuecommand(command: Command, done: Callable[[Command], None]) -> int:
-        return path.top(command, done)
+        return stand_ins[command.cdb[0]](command, done)
 
     return queuecommand
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from types import FunctionType
 
 import pytest
 
@@ -94,14 +95,14 @@ def later(device: LogicalUnit) -> Command:
 def test_without_filters_nothing_is_in_the_path(
     scripted: ScriptedDriver, device: LogicalUnit, subsystem: Subsystem
 ) -> None:
-    before = device.host.queuecommand
+    before = device.queuecommand
     filters = filters_of(subsystem)
     marking = Marking("a", [])
     filters.add(marking)
-    assert device.host.queuecommand != before
+    assert device.queuecommand != before
     filters.remove(marking)
     filters.remove(marking)
-    assert device.host.queuecommand is before
+    assert device.queuecommand == before == scripted.queuecommand
     assert [name for name in vars(scripted) if name.startswith("eh_")] == []
 
 
@@ -145,7 +146,7 @@ def test_a_command_in_flight_comes_up_by_its_own_way(
 def test_beside_somebody_else_in_the_path(
     device: LogicalUnit, subsystem: Subsystem, trace_first: bool
 ) -> None:
-    before = device.host.queuecommand
+    before = device.queuecommand
     lines: list[str] = []
     seen: list[str] = []
     trace, filters, marking = CommandTrace(subsystem, lines.append), filters_of(subsystem), Marking("a", seen)
@@ -169,7 +170,53 @@ def test_beside_somebody_else_in_the_path(
     execute(device, TEST_UNIT_READY)
     assert (len(lines), len(seen)) == (0, 2)
     filters.remove(marking)
-    assert callable(before)
+    assert device.queuecommand == before
+
+
+@pytest.mark.parametrize("trace_first", [True, False])
+def test_scsi_logging_sees_what_filters_make_of_a_command(
+    device: LogicalUnit, subsystem: Subsystem, trace_first: bool
+) -> None:
+    lines: list[str] = []
+    trace = CommandTrace(subsystem, lines.append)
+    if trace_first:
+        trace.update({"mlcomplete": 1})
+    add_fault(device, opcode="TEST UNIT READY", sense="2/3a/00")
+    trace.update({"mlcomplete": 1})
+    execute(device, TEST_UNIT_READY)
+    assert lines == ["0:0:0:0 TEST UNIT READY done NOT READY, medium not present (2/3a/00) 0 µs"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "commands"),
+    [
+        ({"device": "0:0:0:1"}, "none"),
+        ({"opcode": "READ(10)"}, "none"),
+        ({"opcode": "TEST UNIT READY", "device": "*:*:*:0"}, "all"),
+    ],
+)
+def test_a_command_that_no_fault_can_hit_goes_straight_on(
+    scripted: ScriptedDriver, device: LogicalUnit, subsystem: Subsystem, rule: dict[str, str], commands: str
+) -> None:
+    add_fault(subsystem, status="BUSY", times=1, **rule)
+    stand_in = device.queuecommand
+    if isinstance(stand_in, FunctionType):
+        (stand_ins,) = (cell.cell_contents for cell in stand_in.__closure__ or ())
+        stand_in = stand_ins[0x00]
+    assert (stand_in == scripted.queuecommand) is (commands == "none")
+
+
+def test_a_device_that_comes_later_has_its_filters(subsystem: Subsystem) -> None:
+    seen: list[str] = []
+    filters_of(subsystem).add(Marking("a", seen, Scope(0, 0, 0, 1)))
+    driver = ScriptedDriver()
+    for lun in range(2):
+        driver.unit(0, 0, lun)
+    host = driver.start(subsystem)
+    seen.clear()
+    for device in host.devices():
+        execute(device, TEST_UNIT_READY)
+    assert seen == ["a down", "a up"]
 
 
 def test_a_busy_driver_is_busy_through_filters(

@@ -12,6 +12,7 @@ from typing import Any
 from midlayer.lower.filters.blocks import WITH_BLOCKS, service_action_of, touches
 from midlayer.lower.filters.fault.rule import FaultRule
 from midlayer.mid.command import Command
+from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.standards.opcodes import Opcode
 
 _ALWAYS_ANSWERED = frozenset({Opcode.INQUIRY, Opcode.REPORT_LUNS, Opcode.REQUEST_SENSE})
@@ -54,7 +55,6 @@ class Fault:
 
     Attributes:
         rule: What it does.
-        tests: For each operation code that it means, what else a command must fulfil; None for nothing.
         choose: Its chance, repeatable by the rule's seed.
     """
 
@@ -66,15 +66,31 @@ class Fault:
         self._lock = threading.Lock()
         self._matches = self._injections = 0
         self._told: set[tuple[object, ...]] = set()  # who has had the unit attention
-        self.tests = {opcode: _all_of(_tests(rule, opcode)) for opcode in _opcodes(rule)}
+        self._opcodes = _opcodes(rule)
+
+    def concerns(self, device: LogicalUnit) -> bool:
+        """Return whether the rule may be about a command of a device."""
+        return self.rule.device.covers(device) or self._hides_lun_of(device)
+
+    def test_for(self, device: LogicalUnit, opcode: int) -> Test | None:
+        """Return what tells whether the rule means a command of a device with an operation code.
+
+        None if it means none of them.
+        """
+        if not self.rule.device.covers(device):
+            if opcode != Opcode.REPORT_LUNS or not self._hides_lun_of(device):
+                return None
+            return _every_one
+        return _all_of(_tests(self.rule, opcode)) if opcode in self._opcodes else None
 
     def means(self, command: Command) -> bool:
         """Return whether the rule is about a command."""
-        opcode = command.cdb[0]
-        if opcode not in self.tests:
-            return False
-        test = self.tests[opcode]
-        return test is None or test(command)
+        test = self.test_for(command.device, command.cdb[0])
+        return test is not None and test(command)
+
+    def _hides_lun_of(self, device: LogicalUnit) -> bool:
+        """Return whether any REPORT LUNS to the target of a device must leave out the rule's unit."""
+        return self.rule.state == "lun-gone" and device.address[:3] == self.rule.device[:3]
 
     def hits(self, command: Command, now_s: float) -> bool:
         """Return whether the rule is to act on a command that it means, and count it."""
@@ -137,13 +153,8 @@ def _opcodes(rule: FaultRule) -> frozenset[int]:
 
 def _tests(rule: FaultRule, opcode: int) -> Iterator[Test]:
     """Yield what a command with an operation code must fulfil, the quickest to answer first."""
-    if rule.state == "lun-gone":
-        yield _meets_missing_lun(rule)
-        return
     if rule.lba is not None:
         yield touches(opcode, *rule.lba)
-    if any(part is not None for part in rule.device):
-        yield lambda command: rule.device.covers(command.device)
     if rule.direction:
         yield lambda command: _direction(command) == rule.direction
     actions = {action for code, action in rule.opcode if code == opcode}
@@ -155,10 +166,14 @@ def _tests(rule: FaultRule, opcode: int) -> Iterator[Test]:
         yield lambda command: fnmatchcase(command.nexus.initiator_port, rule.initiator)
 
 
-def _all_of(found: Iterator[Test]) -> Test | None:
+def _every_one(command: Command) -> bool:
+    return True
+
+
+def _all_of(found: Iterator[Test]) -> Test:
     tests = tuple(found)
     if len(tests) < 2:
-        return tests[0] if tests else None
+        return tests[0] if tests else _every_one
 
     def test(command: Command) -> bool:
         for one in tests:  # noqa: SIM110 - a generator costs more than the tests
@@ -167,17 +182,6 @@ def _all_of(found: Iterator[Test]) -> Test | None:
         return True
 
     return test
-
-
-def _meets_missing_lun(rule: FaultRule) -> Test:
-    """All commands for the unit, and REPORT LUNS to any other of its target, which must leave it out."""
-
-    def meets(command: Command) -> bool:
-        if rule.device.covers(command.device):
-            return True
-        return command.cdb[0] == Opcode.REPORT_LUNS and command.device.address[:3] == rule.device[:3]
-
-    return meets
 
 
 def _direction(command: Command) -> str:

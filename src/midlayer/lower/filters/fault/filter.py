@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
-from weakref import WeakKeyDictionary
 
 from midlayer.lower.filters.fault.actions import action_of
 from midlayer.lower.filters.fault.fault import Fault, FaultState, Test
@@ -19,13 +18,11 @@ from midlayer.standards.opcodes import describe_cdb
 if TYPE_CHECKING:
     from midlayer.address import Address
     from midlayer.mid.command import Command
-    from midlayer.mid.host import Host
+    from midlayer.mid.logical_unit import LogicalUnit
     from midlayer.mid.subsystem import Subsystem
 
 KEPT_INJECTIONS = 1000
 
-_Entry = tuple[Test | None, Fault]
-_Table = list[tuple[_Entry, ...] | None]
 _LEVELS = {f"eh_{level}_handler": level for level in FAIL}
 
 
@@ -49,7 +46,7 @@ class FaultFilter(Filter):
     """All fault rules of a subsystem; see `faults_of`.
 
     A command goes to the rules in the order in which they were added, until one hits it; those after it
-    do not see the command. A command that no rule means costs one look into a table.
+    do not see the command. Devices that no rule is about do not meet the filter.
     """
 
     def __init__(self, filters: Filters) -> None:
@@ -59,7 +56,7 @@ class FaultFilter(Filter):
         self._lock = filters.lock  # one for both, because each calls the other
         self._faults: dict[str, Fault] = {}
         self._number = 0
-        self._tables: WeakKeyDictionary[Host, _Table] = WeakKeyDictionary()
+        self._to_commands: tuple[Fault, ...] = ()
         self._eh: dict[str, tuple[Fault, ...]] = {}
         self._injected: deque[Injection] = deque(maxlen=KEPT_INJECTIONS)
 
@@ -79,10 +76,12 @@ class FaultFilter(Filter):
                 raise RuleError(
                     "name", f"{rule.name!r} is in force already; clear it first, or choose another"
                 )
-            self._faults[rule.name] = Fault(rule, self.clock.monotonic())
+            fault = self._faults[rule.name] = Fault(rule, self.clock.monotonic())
             self._index()
             if len(self._faults) == 1:
                 self._filters.add(self)
+            else:
+                self._filters.changed_rules(self, fault.concerns)
         return rule
 
     def clear(self, names: Iterable[str] | None = None) -> list[FaultState]:
@@ -100,11 +99,13 @@ class FaultFilter(Filter):
                 if name not in self._faults:
                     raise self._unknown(name)
             now_s = self._now_s()
-            cleared = [self._faults.pop(name).state(now_s) for name in chosen]
+            faults = [self._faults.pop(name) for name in chosen]
             self._index()
-            if chosen and not self._faults:
+            if not self._faults:
                 self._filters.remove(self)
-        return cleared
+            else:
+                self._filters.changed_rules(self, lambda device: any(one.concerns(device) for one in faults))
+        return [fault.state(now_s) for fault in faults]
 
     def states(self) -> list[FaultState]:
         """Return the rules in force, with their counts, in the order in which a command meets them."""
@@ -129,18 +130,23 @@ class FaultFilter(Filter):
 
     # What `Filters` calls; see `Filter`.
 
-    def layer(self, host: Host, behind: QueueCommand) -> QueueCommand:
-        with self._lock:
-            table = self._tables[host] = [None] * 256
-            self._fill(host, table)
+    def meets(self, device: LogicalUnit) -> bool:
+        return any(fault.concerns(device) for fault in self._to_commands)
+
+    def stand_in(self, device: LogicalUnit, opcode: int, behind: QueueCommand) -> QueueCommand:
+        found = ((fault, fault.test_for(device, opcode)) for fault in self._to_commands)
+        stand_in = behind
+        for fault, test in reversed([(fault, test) for fault, test in found if test is not None]):
+            stand_in = self._one(fault, test, behind, stand_in)
+        return stand_in
+
+    def _one(self, fault: Fault, test: Test, behind: QueueCommand, otherwise: QueueCommand) -> QueueCommand:
+        """Return what does as one rule says, and leaves what it does not hit to `otherwise`."""
 
         def queuecommand(command: Command, done: Done) -> int:
-            entries = table[command.cdb[0]]
-            if entries is not None:
-                for test, fault in entries:
-                    if (test is None or test(command)) and fault.hits(command, self._now_s()):
-                        return self._act(fault, command, done, behind)
-            return behind(command, done)
+            if test(command) and fault.hits(command, self._now_s()):
+                return self._act(fault, command, done, behind)
+            return otherwise(command, done)
 
         return queuecommand
 
@@ -164,21 +170,11 @@ class FaultFilter(Filter):
         self._injected.append(Injection(now_s, fault.rule.name, command.device.address, text))
 
     def _index(self) -> None:
-        for host, table in list(self._tables.items()):
-            self._fill(host, table)
+        self._to_commands = tuple(fault for fault in self._faults.values() if not fault.rule.fail)
         self._eh = {
             handler: tuple(fault for fault in self._faults.values() if level in fault.rule.fail)
             for handler, level in _LEVELS.items()
         }
-
-    def _fill(self, host: Host, table: _Table) -> None:
-        """Write down, for each operation code, the rules that may hit it; in place: it is being read."""
-        here = (fault for fault in self._faults.values() if fault.rule.device.covers_host(host))
-        by_opcode: _Table = [None] * 256
-        for fault in (fault for fault in here if not fault.rule.fail):
-            for opcode, test in fault.tests.items():
-                by_opcode[opcode] = (*(by_opcode[opcode] or ()), (test, fault))
-        table[:] = by_opcode
 
     def _unknown(self, name: str) -> RuleError:
         known = ", ".join(self._faults) or "none"
