@@ -31,7 +31,7 @@ from midlayer.mid.partition import gpt_array, gpt_partitions, partsize
 from midlayer.mid.subsystem import Subsystem
 from midlayer.rules import PlainView, RuleSet
 from midlayer.rules import parse as parse_rules
-from midlayer.standards import mode, vpd
+from midlayer.standards import mode, ses, vpd
 from midlayer.standards.log_pages import LogPage, describe
 from midlayer.standards.opcodes import describe_cdb
 from midlayer.standards.reservations import decode_full_status
@@ -101,12 +101,29 @@ _DISKS = (
             units=(
                 UnitSpec(lun=0, size=1 << 16, thin=True),
                 UnitSpec(lun=1, type=5, size=1 << 16, block_size=2048),
-                UnitSpec(lun=2, type=13),
+                UnitSpec(lun=2, type=13, slots=2),
             )
         )
     )
     .devices()
 )
+
+
+_CONFIGURATION = ses.decode_configuration(
+    ses.encode_configuration(1, ses.EnclosureDescriptor(), [(0x17, 2, "Slots"), (4, 1, "T")])
+)
+
+
+def _enclosure(data: bytes) -> object:
+    """A page of any of the kinds: the first byte says which."""
+    match data[:1]:
+        case b"\x01":
+            return list(ses.decode_configuration(data).places())
+        case b"\x07":
+            return ses.decode_descriptors(data)
+        case b"\x0a":
+            return ses.decode_additional(data)
+    return ses.decode_elements(data, 2, _CONFIGURATION)
 
 
 def _scenario(data: bytes) -> object:
@@ -267,6 +284,16 @@ TARGETS: dict[str, Target] = {
             + bytes(range(256)) * 2
         ],
     ),
+    "enclosure": Target(
+        _enclosure,
+        (LayoutError,),
+        [
+            ses.encode_configuration(1, ses.EnclosureDescriptor(), [(0x17, 2, "Slots"), (4, 1, "T")]),
+            ses.encode_page(2, 1, bytes(28)),
+            ses.encode_descriptors(1, ["", "Slot 01", "Slot 02"]),
+            ses.encode_page(10, 1, bytes.fromhex("1622010101010000") + bytes(28)),
+        ],
+    ),
     "luns": Target(decode_lun_list, (LayoutError,), [bytes.fromhex("0000000800000000" + "0001000000000000")]),
     "log-page": Target(
         lambda data: describe(LogPage.decode(data)),
@@ -285,6 +312,8 @@ TARGETS: dict[str, Target] = {
             b"\0" + bytes.fromhex("280000000000000008000000000000ff") + bytes(512),
             b"\x80" + bytes.fromhex("2a0000000000000001000000000000ff") + bytes(512),
             b"\0" + bytes.fromhex("1a003f00ff0000000000000000000000") + bytes(255),
+            b"\2" + bytes.fromhex("1c010a00ff0000000000000000000000") + bytes(255),
+            b"\x82" + bytes.fromhex("1d100000440000000000000000000000") + b"\2\0\0\x40" + bytes(64),
         ],
     ),
 }

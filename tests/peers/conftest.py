@@ -84,14 +84,14 @@ class Machine:
 
 
 @pytest.fixture
-def machine(require_tool: Callable[[str], str]) -> Iterator[Machine]:
-    """Bring up two disks and a CD drive as sg0 to sg2."""
+def machine(require_tool: Callable[[str], str], request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """Bring up two disks and a CD drive as sg0 to sg2, or what ``MACHINE`` of the test's module says."""
     if not LIBRARY.exists():
         advice = "the preload library is not built: pip install -e ."
         if os.environ.get("CI") == "true":
             pytest.fail(advice)
         pytest.skip(advice)
-    daemon = Daemon(parse(CONFIG), None)
+    daemon = Daemon(parse(getattr(request.module, "MACHINE", CONFIG)), None)
     daemon.start()
     try:
         with served(daemon.subsystem, make_directory()) as server:

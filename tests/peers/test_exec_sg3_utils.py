@@ -1,6 +1,6 @@
 """Debian's sg3_utils, sdparm and lsscsi, unmodified, on nodes that only the preload library knows.
 
-What sg3_utils make of the commands of a disk is in `test_exec_disk_commands`. Nothing serves sg_ses yet.
+What sg3_utils make of the commands of a disk is in `test_exec_disk_commands`.
 """
 
 from __future__ import annotations

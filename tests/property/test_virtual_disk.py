@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from midlayer.errors import NoSuchDevice
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
+from midlayer.lower.virtual.type_keys import Place
 from midlayer.mid.command import HostByte, Result
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.subsystem import Subsystem
@@ -111,6 +112,7 @@ KINDS: list[dict[str, object]] = [
     {"type": 0, "write_protected": True},
     {"type": 0, "qualifier": 1},
     {"type": 5, "size": 2048 * 32},
+    {"type": 0x0D, "slots": 3, "bays": (Place(0, 1, 0), None)},
     {"type": 0x1E, "lun": 0xC101},
 ]
 OPCODES = st.one_of(

@@ -17,6 +17,8 @@ port_groups   target port groups (SPC-4 6.37, 6.45)
 extended_copy EXTENDED COPY and its results (SPC-4 6.4, 6.18 to 6.21)
 diagnostic    diagnostics and buffers (SPC-4 6.17, 6.23, 6.43, 6.49)
 maintenance   identifying information, task management functions (SPC-4)
+ses           diagnostic pages of an enclosure (SES-3)
+ses_elements  elements of an enclosure (SES-3)
 sbc_medium    FORMAT UNIT, SANITIZE, READ DEFECT DATA (SBC-3)
 ============= ========================================================
 """

@@ -7,7 +7,6 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,11 @@ import pytest
 from midlayer.frontends.cli.client import Client
 
 from .eventually import eventually
+from .open_iscsi import PORTAL, logged_in, run
 from .running import Up
 from .scsi_debug import SCSI_DEVICES
 
 IQN = "iqn.2026-11.io.midlayer:guest"
-PORTAL = "127.0.0.1:3260"
 HOST = 100  # below which the kernel takes its numbers
 CONFIG = f"""
 [[host]]
@@ -54,13 +53,6 @@ device = "{HOST}:0:0:2"
 """
 FILES, FILE_BYTES = 16, 1 << 20
 DROPS = 2
-
-
-def run(*command: str, timeout_s: float = 60) -> str:
-    """Run a program that has to succeed, and return what it printed."""
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_s)
-    assert done.returncode == 0, f"{command}: {done.returncode}: {done.stdout}{done.stderr}"
-    return done.stdout
 
 
 class Initiator:
@@ -109,33 +101,11 @@ def initiator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Initiator]:
     up = Up(tmp_path_factory.mktemp("target"), CONFIG)
     up.start()
     try:
-        with _open_iscsi():
+        with logged_in(IQN):
             yield Initiator(up)
         assert up.stop() == 0
     finally:
         up.close()
-
-
-@contextmanager
-def _open_iscsi() -> Iterator[None]:
-    """Run iscsid, and log in as long as the caller wants; the kernel has to be logged out at the end."""
-    Path("/run/lock/iscsi").mkdir(parents=True, exist_ok=True)
-    node = ("iscsiadm", "-m", "node", "-T", IQN, "-p", PORTAL)
-    # At its end it signals its whole process group: it gets one of its own.
-    with subprocess.Popen(["iscsid", "-f"], start_new_session=True) as iscsid:
-        try:
-            found = eventually(_discovered, timeout_s=30, reason="iscsid to answer")
-            assert found == f"{PORTAL},1 {IQN}"
-            run(*node, "--login")
-            yield
-        finally:
-            run(*node, "--logout")
-            iscsid.terminate()
-
-
-def _discovered() -> str:
-    command = ["iscsiadm", "-m", "discovery", "-t", "sendtargets", "-p", PORTAL]
-    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
 
 
 def test_luns_are_disks_with_our_names(initiator: Initiator) -> None:

@@ -11,7 +11,8 @@ from midlayer.frontends.filter_tables import read_recording
 from midlayer.frontends.toml_text import KeyPath, TableMistake
 from midlayer.lower.filters import Recording
 from midlayer.lower.iscsi.spec import SessionSpec, SessionSpecError
-from midlayer.lower.virtual.spec import HostSpec, SpecError, UnitSpec
+from midlayer.lower.virtual.conversions import SpecError
+from midlayer.lower.virtual.spec import HostSpec, UnitSpec
 
 
 def read_hosts(hosts: object, base: Path) -> dict[str, Any]:

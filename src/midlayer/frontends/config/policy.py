@@ -11,7 +11,8 @@ from midlayer.errors import MidlayerError
 from midlayer.frontends.agents.job import Agent, AgentLimits
 from midlayer.frontends.config.tables import Converter, read_each, read_keys, read_table
 from midlayer.frontends.toml_text import TableMistake
-from midlayer.lower.virtual.spec import SpecError, UnitSpec
+from midlayer.lower.virtual.conversions import SpecError
+from midlayer.lower.virtual.spec import UnitSpec
 from midlayer.upper.policy.rule import QuarantineAction, QuarantineRule
 
 _LONGEST_S = 86400.0

@@ -21,6 +21,7 @@ from midlayer.lower.virtual.answers import (
 )
 from midlayer.lower.virtual.attentions import BUS_RESET, DEVICE_RESET, REPORTED_LUNS_CHANGED, Attention
 from midlayer.lower.virtual.command_set import Access, access_of
+from midlayer.lower.virtual.conversions import SpecError
 from midlayer.lower.virtual.guard import GUARDED
 from midlayer.lower.virtual.operations import Deferred
 from midlayer.lower.virtual.spc_commands import (
@@ -30,8 +31,9 @@ from midlayer.lower.virtual.spc_commands import (
     missing_unit_sense,
     send_lun_list,
 )
-from midlayer.lower.virtual.spec import HostSpec, SpecError, UnitSpec
+from midlayer.lower.virtual.spec import HostSpec, UnitSpec
 from midlayer.lower.virtual.tables import table_of
+from midlayer.lower.virtual.type_keys import Place
 from midlayer.lower.virtual.unit import Neighbourhood, OpcodeTable, Table, VirtualUnit
 from midlayer.mid.command import Command, HostByte
 from midlayer.mid.host import Host
@@ -337,6 +339,10 @@ class _Place(Neighbourhood):
 
     def luns(self) -> list[int]:
         return self._bus.luns(*self._place)
+
+    def at(self, place: Place) -> VirtualUnit | None:
+        with self._bus.lock:
+            return self._bus.units.get((place.channel, place.target), {}).get(place.lun)
 
     def find(self, naa: str) -> VirtualUnit | None:
         return self._driver.find(naa)

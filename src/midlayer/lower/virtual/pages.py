@@ -7,10 +7,14 @@ from midlayer.standards.opcodes import Opcode
 from midlayer.standards.spc import PeripheralDeviceType, PeripheralQualifier, StandardInquiry
 
 _ADDITIONAL_LENGTH = 96 - 5
-_SAM_5, _SPC_4, _SBC_3 = 0x00A0, 0x0460, 0x04C0
+_SAM_5, _SPC_4 = 0x00A0, 0x0460
 _SPC_2_LEVEL, _SCSI_2_LEVEL = 4, 2
 _BY_COMMAND_AND_BY_ITSELF = 3  # how access states change: SET TARGET PORT GROUPS, and the device
-_DISK = PeripheralDeviceType.DIRECT_ACCESS
+_STANDARDS = {
+    PeripheralDeviceType.DIRECT_ACCESS: 0x04C0,  # SBC-3
+    PeripheralDeviceType.ENCLOSURE_SERVICES: 0x0580,  # SES-3
+}
+"""Version descriptor of each type's own standard, none of them with a revision."""
 
 NO_LOGICAL_UNIT = StandardInquiry(
     peripheral_qualifier=PeripheralQualifier.NOT_SUPPORTED,
@@ -27,7 +31,8 @@ def standard_inquiry(unit: VirtualUnit) -> bytes:
     """Return standard INQUIRY data; 36 bytes for SCSI-2 and older, else 96 with version descriptors."""
     spec = unit.spec
     old = spec.scsi_level <= _SCSI_2_LEVEL
-    descriptors = () if old else (_SAM_5, _SPC_4, _SBC_3) if spec.type == _DISK else (_SAM_5, _SPC_4)
+    own = _STANDARDS.get(PeripheralDeviceType(spec.type))
+    descriptors = () if old else (_SAM_5, _SPC_4) if own is None else (_SAM_5, _SPC_4, own)
     return StandardInquiry(
         peripheral_qualifier=spec.qualifier,
         peripheral_device_type=spec.type,

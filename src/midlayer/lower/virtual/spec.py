@@ -8,14 +8,14 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from midlayer.errors import ConfigError, UsageError
+from midlayer.errors import ConfigError
+from midlayer.lower.virtual.conversions import SpecError, flag, named_number, number, size, text
+from midlayer.lower.virtual.type_keys import TYPE_CONVERSIONS, TypeKeys
 from midlayer.mid.recovery_callbacks import EH_SCOPES
-from midlayer.quantities import parse_size
 from midlayer.spelling import no_such_key
 from midlayer.standards.port_groups import AccessState
 from midlayer.standards.spc import PeripheralDeviceType
 from midlayer.twin import Twin, read_twin
-from midlayer.values import read_flag, read_number
 
 TYPES: dict[str, int] = {
     "disk": 0x00,
@@ -59,23 +59,9 @@ _NAA_LOCALLY_ASSIGNED = "3"
 _MOST_MEMORY, _LARGEST_FILE = 1 << 46, (1 << 63) - 1
 
 
-class SpecError(UsageError):
-    """A key or a value that a unit or host can not have.
-
-    Args:
-        key: The key that is wrong.
-        message: What is wrong with it, and what to write instead.
-    """
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(f"{key}: {message}")
-        self.key = key
-        self.message = message
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UnitSpec:
-    """One logical unit.
+class UnitSpec(TypeKeys):
+    """One logical unit; `TypeKeys` has the keys that are for some types alone.
 
     Attributes:
         type: Peripheral device type, a number or a name of `TYPES`.
@@ -181,6 +167,7 @@ class UnitSpec:
             value = getattr(self, key)
             if len(value) > longest or not (value.isascii() and (value.isprintable() or not value)):
                 raise SpecError(key, f"{value!r} must be at most {longest} printable ASCII characters")
+        self.check_type(self.type)
         sizes = (_CD_BLOCK_SIZE,) if self.type == PeripheralDeviceType.CD_DVD else _BLOCK_SIZES
         if self.block_size not in sizes and self.twin is None:
             raise SpecError("block_size", f"{self.block_size} must be {' or '.join(map(str, sizes))}")
@@ -271,7 +258,7 @@ def _known(cls: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _twin(key: str, value: object) -> Twin:
     try:
-        return read_twin(Path(_text(key, value)))
+        return read_twin(Path(text(key, value)))
     except ConfigError as error:
         raise SpecError(key, str(error)) from None
 
@@ -289,52 +276,6 @@ def of_twin(twin: Twin) -> dict[str, Any]:
     if blocks and block_size in (*_BLOCK_SIZES, _CD_BLOCK_SIZE):
         known |= {"size": min(blocks * block_size, _MOST_MEMORY), "block_size": block_size}
     return known
-
-
-def _number(lowest: int, highest: int) -> Any:
-    def convert(key: str, value: object) -> int:
-        try:
-            return read_number(value, lowest, highest)
-        except ValueError as error:
-            raise SpecError(key, str(error)) from None
-
-    return convert
-
-
-def _named_number(names: Mapping[str, int], highest: int) -> Any:
-    number = _number(0, highest)
-
-    def convert(key: str, value: object) -> int:
-        if isinstance(value, str) and value.lower() in names:
-            return names[value.lower()]
-        try:
-            return int(number(key, value))
-        except SpecError:
-            raise SpecError(
-                key, f"{value!r} must be one of {', '.join(names)}, or a number to {highest}"
-            ) from None
-
-    return convert
-
-
-def _flag(key: str, value: object) -> bool:
-    try:
-        return read_flag(value)
-    except ValueError as error:
-        raise SpecError(key, str(error)) from None
-
-
-def _text(key: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise SpecError(key, f"{value!r} must be text in quotes")
-    return value
-
-
-def _size(key: str, value: object) -> int:
-    try:
-        return parse_size(value)  # type: ignore[arg-type]
-    except UsageError as error:
-        raise SpecError(key, str(error)) from None
 
 
 def _access_states(key: str, value: object) -> tuple[AccessState, ...]:
@@ -364,46 +305,47 @@ def _product(device_type: int) -> str:
 
 
 _CONVERSIONS: dict[str, Any] = {
-    "type": _named_number(TYPES, 0x1F),
-    "qualifier": _named_number(QUALIFIERS, 7),
-    "vendor": _text,
-    "product": _text,
-    "revision": _text,
-    "serial": _text,
-    "naa": _text,
-    "size": _size,
-    "block_size": _number(512, 4096),
-    "physical_block_size": _number(0, 4096 << 15),
-    "file": lambda key, value: Path(_text(key, value)),
-    "thin": _flag,
-    "pool_size": _size,
-    "pool_threshold": _number(0, 100),
+    "type": named_number(TYPES, 0x1F),
+    "qualifier": named_number(QUALIFIERS, 7),
+    "vendor": text,
+    "product": text,
+    "revision": text,
+    "serial": text,
+    "naa": text,
+    "size": size,
+    "block_size": number(512, 4096),
+    "physical_block_size": number(0, 4096 << 15),
+    "file": lambda key, value: Path(text(key, value)),
+    "thin": flag,
+    "pool_size": size,
+    "pool_threshold": number(0, 100),
     "alua": _access_states,
-    "temperature": _number(0, 254),
-    "write_protected": _flag,
-    "removable": _flag,
-    "sanitize_s": _number(0, 1 << 20),
-    "format_s": _number(0, 1 << 20),
-    "rotation_rate": _number(0, 0xFFFE),
-    "scsi_level": _number(0, 7),
-    "channel": _number(0, 255),
-    "target": _number(0, 65535),
-    "lun": _number(0, (1 << 64) - 1),
-    "count": _number(1, 65536),
+    "temperature": number(0, 254),
+    "write_protected": flag,
+    "removable": flag,
+    "sanitize_s": number(0, 1 << 20),
+    "format_s": number(0, 1 << 20),
+    "rotation_rate": number(0, 0xFFFE),
+    "scsi_level": number(0, 7),
+    "channel": number(0, 255),
+    "target": number(0, 65535),
+    "lun": number(0, (1 << 64) - 1),
+    "count": number(1, 65536),
     "twin": _twin,
+    **TYPE_CONVERSIONS,
 }
 
 _HOST_CONVERSIONS: dict[str, Any] = {
-    "name": _text,
-    "host_no": _number(0, 1 << 20),
-    "can_queue": _number(1, 65536),
-    "cmd_per_lun": _number(1, 4096),
-    "max_cmd_len": _number(6, 260),
-    "max_channel": _number(0, 255),
-    "max_id": _number(1, 65536),
-    "max_lun": _number(1, 1 << 63),
-    "this_id": _number(-1, 65535),
-    "report_luns": _flag,
+    "name": text,
+    "host_no": number(0, 1 << 20),
+    "can_queue": number(1, 65536),
+    "cmd_per_lun": number(1, 4096),
+    "max_cmd_len": number(6, 260),
+    "max_channel": number(0, 255),
+    "max_id": number(1, 65536),
+    "max_lun": number(1, 1 << 63),
+    "this_id": number(-1, 65535),
+    "report_luns": flag,
     "eh_scope": _eh_scope,
-    "eh_deadline": _number(-1, 1 << 20),
+    "eh_deadline": number(-1, 1 << 20),
 }

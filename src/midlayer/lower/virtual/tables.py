@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from midlayer.lower.virtual.copy_commands import COPY_TABLE
 from midlayer.lower.virtual.diagnostics import DIAGNOSTIC_TABLE
+from midlayer.lower.virtual.enclosure_commands import ENCLOSURE_TABLE
 from midlayer.lower.virtual.log_commands import LOG_TABLE
 from midlayer.lower.virtual.maintenance import ALUA_TABLE, MAINTENANCE_TABLE
 from midlayer.lower.virtual.medium_commands import MEDIUM_TABLE, THIN_SANITIZE
@@ -47,6 +48,7 @@ DISK_TABLE: Table = OpcodeTable(
 TABLES: dict[int, Table] = {
     Type.DIRECT_ACCESS: DISK_TABLE,
     Type.CD_DVD: OpcodeTable({**COMMON_TABLE, **START_STOP_TABLE, **READ_ONLY_TABLE}),
+    Type.ENCLOSURE_SERVICES: OpcodeTable({**COMMON_TABLE, **ENCLOSURE_TABLE}),
 }
 """One opcode table for each device type; a type that is not here has `COMMON_TABLE`."""
 

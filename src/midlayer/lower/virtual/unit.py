@@ -19,17 +19,20 @@ from midlayer.lower.virtual.attentions import (
     Attention,
     Attentions,
 )
+from midlayer.lower.virtual.enclosure import Enclosure
 from midlayer.lower.virtual.medium import FileMedium, Medium, MemoryMedium
 from midlayer.lower.virtual.operations import Kind, Operation, Why
 from midlayer.lower.virtual.port_groups import BY_COMMAND, BY_ITSELF, PortGroups
 from midlayer.lower.virtual.reservations import Port, Reservations, port_of
 from midlayer.lower.virtual.spec import UnitSpec
 from midlayer.lower.virtual.thin import Pool, ThinFileMedium, ThinMemoryMedium
+from midlayer.lower.virtual.type_keys import Place
 from midlayer.mid.clock import Clock
 from midlayer.mid.command import Command, HostByte
 from midlayer.mid.nexus import LOCAL, Nexus
 from midlayer.standards.extended_copy import CopyStatus
 from midlayer.standards.port_groups import AccessState
+from midlayer.standards.spc import PeripheralDeviceType
 
 MAX_TRANSFER_BYTES = 32 << 20
 """Most bytes that a READ, a WRITE or a VERIFY with data moves."""
@@ -41,6 +44,10 @@ class Neighbourhood:
     def luns(self) -> list[int]:
         """Return the LUNs of the unit's target, in order."""
         return [0]
+
+    def at(self, place: Place) -> VirtualUnit | None:
+        """Return the unit at a place of the same host; None if there is none."""
+        return None
 
     def find(self, naa: str) -> VirtualUnit | None:
         """Return the unit of any virtual host with this NAA designator, in hexadecimal."""
@@ -94,6 +101,7 @@ class VirtualUnit:
         plugged: False once it has been pulled out.
         neighbourhood: Its target and the other units.
         attentions, reservations, ports, settings, counters, copies: Parts of its state.
+        enclosure: Elements and what was asked of them; an enclosure alone has it.
         not_ready: Sense key, ASC and ASCQ of why it takes no medium access commands; None if it does.
         operation: What goes on and keeps it from nearly all commands; None if nothing does.
         clock: Measures what takes time.
@@ -118,6 +126,7 @@ class VirtualUnit:
         "copies",
         "counters",
         "echo",
+        "enclosure",
         "exclusive",
         "identifying_text",
         "inquiry_data",
@@ -176,6 +185,8 @@ class VirtualUnit:
         self.identifying_text: dict[int, bytes] = {}
         self.inquiry_data: dict[tuple[int, int, int], bytes] = {}
         self._guard, self._lock = guard, threading.Lock()
+        if spec.type == PeripheralDeviceType.ENCLOSURE_SERVICES:
+            self.enclosure = Enclosure(spec, lambda slot: self.occupant(slot) is not None)
         self.attentions.meet(LOCAL)
         self.pool.on_threshold = self._at_threshold
         self.take_settings(self.settings)
@@ -306,6 +317,11 @@ class VirtualUnit:
             self.blocks = before
             raise NodeError(error.errno, f"{self.spec.file}: {error.strerror}") from error
         self.attend(CAPACITY_CHANGED)
+
+    def occupant(self, slot: int) -> VirtualUnit | None:
+        """Return the unit in a slot of an enclosure; None if none is there."""
+        bay = self.spec.bays[slot] if slot < len(self.spec.bays) else None
+        return self.neighbourhood.at(bay) if bay is not None else None
 
     def set_access_state(self, group: int, state: AccessState, *, spare: Nexus | None = None) -> None:
         """Change the asymmetric access state of a target port group.

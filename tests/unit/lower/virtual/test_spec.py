@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from midlayer.lower.virtual.spec import HostSpec, SpecError, UnitSpec
+from midlayer.lower.virtual.conversions import SpecError
+from midlayer.lower.virtual.spec import HostSpec, UnitSpec
 
 
 def test_defaults_and_conversions() -> None:
@@ -31,7 +32,8 @@ def test_defaults_and_conversions() -> None:
         ("format_s", "soon"),
         ("block_size", 256), ("file", 7), ("thin", "maybe"), ("write_protected", 2), ("rotation_rate", 65535),
         ("scsi_level", 8), ("channel", 256), ("target", -1), ("lun", 1 << 64), ("lun", "one"), ("count", 0),
-        ("colour", "red"),
+        ("colour", "red"), ("slots", 129), ("bays", 7), ("bays", "0:1"), ("bays", ["0:x:0"]),
+        ("bays", ["0:1:0", 5]), ("fans", 65), ("slots", 4),
     ],
 )  # fmt: skip
 def test_unit_keys(key: str, value: object) -> None:
@@ -47,6 +49,10 @@ def test_keys_that_do_not_go_together() -> None:
             UnitSpec.from_mapping({"count": 2, "size": 512, **other})
     with pytest.raises(SpecError, match="block_size"):
         UnitSpec.from_mapping({"type": "cd", "block_size": 512})
+    with pytest.raises(SpecError, match="bays: names 3 units for 2 slots"):
+        UnitSpec.from_mapping({"type": "enclosure", "slots": 2, "bays": "0:1:0 - 0:2:0"})
+    with pytest.raises(SpecError, match="bays: is a key of an enclosure; set type as well"):
+        UnitSpec.from_mapping({"bays": "0:1:0"})
     with pytest.raises(SpecError, match="size"):
         UnitSpec(size=1)  # a value made in Python is checked as well
 
