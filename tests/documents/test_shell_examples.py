@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from .pages import PAGES, ROOT, Step, all_steps, name
-from .shell import Shell, agree
+from .pages import PAGES, ROOT, Step, all_steps, blocks, name
+from .shell import Shell, agree, masked
 
 UP = "midlayer up --config page.toml --state state --socket page.sock --quiet >up.log 2>&1 &"
 WAIT = "midlayer status --wait 20 >/dev/null"
@@ -127,6 +127,26 @@ def test_commands_print_what_the_page_says(
         shown = [spelled(line) for line in step.output]
         said = "\n".join([f"{step.place}: $ {step.command}", *printed, f"(exit status {status})"])
         assert agree(shown, printed) if shown else status == 0, said
+
+
+def words(line: str) -> list[str]:
+    return masked(line).split()
+
+
+def test_make_run_prints_what_the_readme_shows(shell: Shell) -> None:
+    """But for the kernel's hosts, which are other ones on each machine, and what is left out there."""
+    text = (ROOT / "examples" / "default.toml").read_text()
+    kernel = '[[host]]\ndriver = "linux" '
+    assert kernel in text
+    (shell.directory / "run.toml").write_text(
+        f"[subsystem]\nfirst_host_no = 1000\n{text.replace(kernel, '#')}"
+    )
+    shell.run("midlayer up --config run.toml --state state --show >said 2>&1 &")
+    printed, _ = shell.run("until grep -q 'Ctrl-C ends' said; do sleep 0.1; done; cat said")
+    (shown,) = (block for block in blocks(ROOT / "README.md") if "7 devices, event count 8" in block.lines)
+    left = iter(printed[1:])  # the first line has the paths; the others come in order
+    for line in filter(None, shown.lines[1:]):
+        assert any(words(other)[: len(words(line))] == words(line) for other in left), (line, printed)
 
 
 def test_each_setting_is_that_of_a_page() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import shlex
 
+import pytest
+
 from midlayer.frontends.cli.main import parser
 from midlayer.frontends.cli.options import SUBJECTS, add_all
 from midlayer.frontends.cli.options.declaring import Parser, Verbs
@@ -26,6 +28,20 @@ def test_the_help_has_the_subjects_in_order() -> None:
     places = [text.index(f"\n{title}:\n") for title in SUBJECTS]
     assert places == sorted(places)
     assert "\n  inq          ask a device who it is (INQUIRY)\n" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("atached", "midlayer: there is no 'atached'; is 'attached' meant?"),
+        ("target ad", "midlayer target: there is no 'ad'; is 'add' meant?"),
+        ("target x", "midlayer target: argument ACTION: invalid choice: 'x' (choose from "),
+    ],
+)
+def test_a_word_that_is_not_there(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(line.split())
+    assert capsys.readouterr().err.startswith(said)
 
 
 def test_each_example_is_a_command_line_that_is_understood() -> None:

@@ -319,7 +319,7 @@ def print_fields(fields: dict[str, Any], indent: str = "") -> None:
             print(f"{indent}data:")
             print("\n".join(f"{indent}  {line}" for line in hex_dump(bytes.fromhex(value)).splitlines()))
         elif isinstance(value, list):
-            print(f"{indent}{key.replace('_', ' ')}:")
+            print(f"{indent}{key.replace('_', ' ')}:{'' if value else ' none'}")
             for item in value:
                 print(f"{indent}  {clean(_inline(item))}")
         else:

@@ -16,7 +16,8 @@ from midlayer.frontends.cli.options.declaring import Parser, Verbs
 from midlayer.version import VERSION
 
 _AT_THE_END = """\
-Begin with:  midlayer up --config examples/default.toml --show
+Begin with:  midlayer exec --plug 'virtual:disk?size=1G' -- lsscsi -g
+             midlayer up --config examples/default.toml --show
 More:        midlayer VERB --help; exit statuses are those of sg3_utils(8)"""
 
 

@@ -9,21 +9,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from midlayer.errors import DaemonError, MidlayerError, UsageError
+from midlayer.frontends.cli.options.running import add_exec_arguments
 from midlayer.frontends.config import OWN_HOSTS_FROM, Config, load
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.nodes.program import check_library, run_under
 from midlayer.frontends.nodes.serving import find_served, serving
 from midlayer.frontends.places import default_socket
+from midlayer.lower.virtual.spec import HostSpec
 
-_USAGE = "write: midlayer exec [--config FILE | --connect SOCKET] -- PROGRAM [ARGUMENT …]"
+_USAGE = "write: midlayer exec [--config FILE | --plug DEVICE | --connect SOCKET] -- PROGRAM [ARGUMENT …]"
 
 
-def run_program(config: Config, program: Sequence[str]) -> int:
+def run_program(config: Config, program: Sequence[str], plugged: Sequence[str] = ()) -> int:
     """Bring up a subsystem, run a program on it, and take the subsystem down again.
 
     Args:
         config: The subsystem. Its event log is kept in memory.
         program: Its name and arguments.
+        plugged: Device URLs of units that are plugged in before it starts.
 
     Returns:
         The program's exit status; 126 if it can not be executed, 127 if it is not found, 128 + n if
@@ -37,6 +40,8 @@ def run_program(config: Config, program: Sequence[str]) -> int:
     daemon = Daemon(without_absent_kernel(config), None)
     try:
         daemon.start()
+        for unit in plugged:
+            daemon.plug(unit, None)
         with serving(daemon.subsystem) as directory:
             return run_under(directory, program)
     finally:
@@ -69,7 +74,7 @@ def without_absent_kernel(config: Config) -> Config:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``python -m midlayer.frontends.nodes.exec --config FILE -- PROGRAM …``."""
     parser = argparse.ArgumentParser(prog="midlayer exec", description=run_program.__doc__)
-    add_arguments(parser)
+    add_exec_arguments(parser)
     try:
         return run(parser.parse_args(arguments))
     except MidlayerError as error:
@@ -77,28 +82,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the verb."""
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--config", type=Path, metavar="FILE", help="TOML: the subsystem that it is to see")
-    source.add_argument(
-        "--connect",
-        type=Path,
-        metavar="SOCKET",
-        help="the daemon that serves here; the usual one by default",
-    )
-    parser.add_argument(
-        "program", nargs=argparse.REMAINDER, metavar="PROGRAM", help="-- PROGRAM [ARGUMENT …]"
-    )
-
-
 def run(options: argparse.Namespace) -> int:
-    """Carry out the verb; `options` are those of `add_arguments`."""
+    """Carry out the verb; `options` are those of `add_exec_arguments`."""
     program = options.program[1:] if options.program[:1] == ["--"] else options.program
     if not program:
         raise UsageError(_USAGE)
-    if options.config is not None:
-        return run_program(load(options.config), program)
+    if options.plug and options.connect is not None:
+        raise UsageError("exec: --plug is for a subsystem of its own; for a daemon's: midlayer plug DEVICE")
+    if options.config is not None or options.plug:
+        config = Config(virtual_hosts=(HostSpec(),)) if options.config is None else load(options.config)
+        return run_program(config, program, options.plug)
     if options.connect is not None:
         return run_connected(options.connect, program)
     try:

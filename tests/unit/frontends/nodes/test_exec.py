@@ -89,6 +89,17 @@ def test_a_signal_before_the_program_is_known_waits_for_it(tmp_path: Path) -> No
 
 
 @needs_library
+def test_units_of_the_command_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.toml").write_text(EMPTY + '[[host.unit]]\nproduct = "First"\n')
+    models = "cat /sys/class/scsi_generic/sg*/device/model"
+    plugged = ["--plug", "virtual:disk?product=Second", "--plug", "virtual:tape?product=Third"]
+    assert main([*plugged, "--", "sh", "-c", models]) == 0
+    assert main(["--config", str(tmp_path / "c.toml"), *plugged, "--", "sh", "-c", models]) == 0
+    seen = capfd.readouterr().out.split()
+    assert seen == ["Second", "Third", "First", "Second", "Third"]
+
+
+@needs_library
 def test_the_directory_is_private(temporary: Path) -> None:
     script = 'test "$(stat -c %a "$MIDLAYER_NODES")" = 700'
     assert run_program(parse(EMPTY), ["sh", "-c", script]) == 0
@@ -114,6 +125,9 @@ def test_without_the_library_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch)
         (["--"], "write: midlayer exec"),
         (["--config", "/nowhere.toml"], "write: midlayer exec"),
         (["--config", "/nowhere.toml", "true"], "No such file"),
+        (["--plug", "sg3", "true"], "'sg3' can not be plugged"),
+        (["--plug", "virtual:disk?size=1X", "true"], "size: '1X' is not a size"),
+        (["--plug", "virtual:disk", "--connect", "/x", "true"], "midlayer plug DEVICE"),
     ],
 )
 def test_mistakes(

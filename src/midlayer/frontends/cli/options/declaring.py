@@ -24,6 +24,15 @@ _MOST_SECONDS = 86400.0
 class Parser(argparse.ArgumentParser):
     """Exits with status 1 for a mistake on the command line, as sg3_utils do."""
 
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Name the word that was probably meant, where argparse lists all that there are."""
+        import difflib  # only for who mistypes: it takes time
+
+        near = difflib.get_close_matches(str(value), map(str, action.choices or ()), n=1)
+        if near and value not in (action.choices or ()):
+            raise argparse.ArgumentError(None, f"there is no {value!r}; is {near[0]!r} meant?")
+        super()._check_value(action, value)
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the arguments, and exit."""
         self.exit(1, f"{self.prog}: {message}\nTry: {self.prog} --help\n")

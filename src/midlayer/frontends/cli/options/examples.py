@@ -2,7 +2,7 @@
 
 EXAMPLES = {
     "up": "midlayer up --config examples/default.toml --show",
-    "exec": "midlayer exec --config examples/default.toml -- lsscsi -g",
+    "exec": "midlayer exec --plug 'virtual:disk?size=1G' -- lsscsi -g",
     "status": "midlayer status --wait 10",
     "events": "midlayer events --follow --since 120",
     "guard": "midlayer guard sg3 --rollback 'umount /mnt' -- mount /dev/sdb1 /mnt",

@@ -29,4 +29,4 @@ def add(verbs: Verbs) -> None:
     monitor.add_argument("-p", "--property", action="store_true", help="with all properties")
     for verb in (trigger, monitor):
         verb.add_argument("-s", "--subsystem-match", action="append", default=[], metavar="PATTERN")
-    verbs.add("reload", "reload", "reload", "read the configuration again: agents and quarantine")
+    verbs.add("reload", "reload", "reload", "read the configuration again: agents, quarantine and rules")

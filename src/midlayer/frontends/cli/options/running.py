@@ -38,11 +38,23 @@ def _add_exec(verbs: Verbs) -> None:
     program = verbs.add(
         "exec", "exec", "exec_program", "run a program on virtual devices", json=False, daemon=False
     )
-    source = program.add_mutually_exclusive_group()
+    add_exec_arguments(program)
+
+
+def add_exec_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``exec`` takes."""
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--config", type=Path, metavar="FILE", help="TOML: the subsystem that it is to see")
     source.add_argument(
         "--connect", type=Path, metavar="SOCKET", help="the daemon that serves here; the usual one by default"
     )
-    program.add_argument(
+    parser.add_argument(
+        "--plug",
+        action="append",
+        default=[],
+        metavar="DEVICE",
+        help="a unit that it is to see, virtual:disk?size=1G; may be given again, and with --config",
+    )
+    parser.add_argument(
         "program", nargs=argparse.REMAINDER, metavar="PROGRAM", help="-- PROGRAM [ARGUMENT …]"
     )
