@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import sys
 
-from bench import agents, commands, dd, events, faults, iscsi, native, nodes, recovery, rules, scale
+from bench import (
+    agents,
+    commands,
+    dd,
+    events,
+    faults,
+    iscsi,
+    iscsi_scan,
+    native,
+    nodes,
+    recovery,
+    rules,
+    scale,
+)
 
 ALL = {
     "agents": agents.run,
@@ -13,6 +26,7 @@ ALL = {
     "events": events.run,
     "faults": faults.run,
     "iscsi": iscsi.run,
+    "iscsi_scan": iscsi_scan.run,
     "native": native.run,
     "nodes": nodes.run,
     "recovery": recovery.run,

@@ -55,7 +55,7 @@ def run() -> Iterator[str]:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_in_memory())))
         theirs = stack.enter_context(_tgtd(directory))
-        ours = stack.enter_context(_midlayer(directory))
+        ours = stack.enter_context(serving(_disk(directory)))
         for load in LOADS:
             best = [Rate(0, 0.0), Rate(0, 0.0)]
             for _ in range(ROUNDS):
@@ -116,13 +116,13 @@ def _perf(server: Server, load: Load) -> Rate:
 
 
 @contextmanager
-def _midlayer(directory: Path) -> Iterator[Server]:
-    """Run our target in a process of its own, as tgtd is one."""
+def serving(text: str) -> Iterator[Server]:
+    """Run our target with a configuration in a process of its own, as tgtd is one."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
-        _serve(directory, writer)
+        _serve(text, writer)
     os.close(writer)
     with os.fdopen(reader) as ready:
         portal = ready.readline().strip()
@@ -133,8 +133,8 @@ def _midlayer(directory: Path) -> Iterator[Server]:
             os.waitpid(child, 0)
 
 
-def _serve(directory: Path, writer: int) -> None:
-    text = f"""
+def _disk(directory: Path) -> str:
+    return f"""
 [[host]]
 driver = "virtual"
 [[host.unit]]
@@ -146,6 +146,9 @@ portals = ["127.0.0.1:0"]
 [[target.lun]]
 device = "0:0:0:0"
 """
+
+
+def _serve(text: str, writer: int) -> None:
     try:
         daemon = Daemon(parse(text), None)
         daemon.start()

@@ -89,10 +89,17 @@ def listed(target: dict[int, Lun], max_lun: int) -> list[int]:
     return found
 
 
-@given(target=TARGETS, max_lun=st.sampled_from([4, 8, 256, 0x4100, 1 << 33]), report_luns=st.booleans())
-def test_scan_equals_the_model(target: dict[int, Lun], max_lun: int, report_luns: bool) -> None:
+@given(
+    target=TARGETS,
+    max_lun=st.sampled_from([4, 8, 256, 0x4100, 1 << 33]),
+    report_luns=st.booleans(),
+    scan_ahead=st.sampled_from([1, 2, 5]),
+)
+def test_scan_equals_the_model(
+    target: dict[int, Lun], max_lun: int, report_luns: bool, scan_ahead: int
+) -> None:
     driver = ScriptedDriver()
-    driver.max_lun, driver.max_id = max_lun, 1
+    driver.max_lun, driver.max_id, driver.scan_ahead = max_lun, 1, scan_ahead
     for number, lun in target.items():
         whole = inquiry_data(qualifier=lun.qualifier, device_type=lun.device_type, version=lun.version)
         unit = driver.unit(0, 0, number, whole[: lun.short])

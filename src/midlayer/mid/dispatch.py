@@ -75,6 +75,15 @@ def run(command: Command) -> Result:
     submit(command)
     if command.phase is not _FINISHED:
         _wait(command)
+    return result_of(command)
+
+
+def result_of(command: Command) -> Result:
+    """Return the result of a command that has ended.
+
+    Raises:
+        NodeError: If the driver could not use the device's node; see `HostTemplate.queuecommand`.
+    """
     if command.error is not None:
         raise command.error
     sense_data = command.sense_data

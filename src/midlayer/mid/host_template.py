@@ -88,6 +88,9 @@ class HostTemplate(RecoveryCallbacks):
     max_lun: int = 8
     """OPTIONAL. Number of LUNs of a target."""
 
+    scan_ahead: int = 1
+    """OPTIONAL. LUNs of one target that a scan asks at once, where a command takes a while to come back."""
+
     emulated: bool = False
     """OPTIONAL. True for a bridge to something that is not SCSI."""
 

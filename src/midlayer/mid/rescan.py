@@ -10,6 +10,7 @@ from midlayer.errors import DeviceGone, NodeError, NoSuchDevice
 from midlayer.mid import scan
 from midlayer.mid.dispatch import execute
 from midlayer.mid.host import Host
+from midlayer.mid.inquiry import INQUIRY_TIMEOUT_S
 from midlayer.mid.logical_unit import Gate, LogicalUnit
 from midlayer.mid.subsystem import Subsystem
 from midlayer.mid.target import Target
@@ -103,9 +104,7 @@ def _vanished(device: LogicalUnit) -> str:
     """Ask a device who it is; return why it is not there any more, or an empty string."""
     buffer = bytearray(36)
     cdb = Inquiry(allocation_length=36).encode()
-    result = execute(
-        device, cdb, data_in=memoryview(buffer), timeout_s=scan.INQUIRY_TIMEOUT_S, passthrough=True
-    )
+    result = execute(device, cdb, data_in=memoryview(buffer), timeout_s=INQUIRY_TIMEOUT_S, passthrough=True)
     sense = result.sense
     if result.host_byte:
         return f"INQUIRY ended with {result.outcome}"
@@ -157,7 +156,7 @@ class _Planner:
     def drop_device(self, device: LogicalUnit) -> None:
         self._subsystem.drop_device(device)
 
-    def install_device(self, device: LogicalUnit) -> bool:
+    def install_device(self, device: LogicalUnit, *, probed: bool = True) -> bool:
         reason = f"{device.vendor} {device.model} answers".strip()
         step = Step(Action.ADD, device.address.host, str(device.address), reason)
         if step not in self.steps:  # LUN 0 is probed again with the LUNs that its target reports

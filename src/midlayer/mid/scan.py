@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
-from midlayer.mid.command import HostByte, Result
-from midlayer.mid.dispatch import execute
+from midlayer.mid.asking import Steps, ask
+from midlayer.mid.command import Result
+from midlayer.mid.inquiry import FIRST_INQUIRY_BYTES, inquiry_steps, is_unit_attention, try_again, vpd_steps
 from midlayer.mid.logical_unit import SCSI_2, SCSI_3, SCSI_UNKNOWN, Gate, LogicalUnit
 from midlayer.mid.quirks import Quirk
+from midlayer.mid.scan_ahead import Begun, LookAhead
 from midlayer.standards.sam import Status, is_well_known_lun
-from midlayer.standards.sense import SenseKey
-from midlayer.standards.spc import (
-    Inquiry,
-    PeripheralDeviceType,
-    PeripheralQualifier,
-    ReportLuns,
-    StandardInquiry,
-    decode_lun_list,
-)
+from midlayer.standards.spc import PeripheralDeviceType, PeripheralQualifier, ReportLuns, decode_lun_list
 
 if TYPE_CHECKING:
     from midlayer.mid.target import Target
 
 _log = logging.getLogger("midlayer.scan")
 
-INQUIRY_TIMEOUT_S = 20.5
 REPORT_LUNS_TIMEOUT_S = 30.0
-FIRST_INQUIRY_BYTES = 36
 MAX_SEQUENTIAL_LUNS = 512
 FIRST_REPORT_LUNS_BYTES = (511 + 1) * 8
-_MAX_ALLOCATION_LENGTH = 0xFFFF
 _SHY_OF_REPORT_LUNS = frozenset({PeripheralDeviceType.SIMPLIFIED_DIRECT_ACCESS, PeripheralDeviceType.CD_DVD})
 _CMDQUE = (7, 0x02)  # byte and bit of the standard INQUIRY data
-CACHED_VPD_PAGES = (0x80, 0x83, 0x89, 0xB0, 0xB1, 0xB2, 0xB7)
-
-_Retry = Callable[[Result], bool]
 
 
 class Adder(Protocol):
@@ -46,8 +34,11 @@ class Adder(Protocol):
     def allocate_device(self, target: Target, lun: int) -> LogicalUnit | None:
         """Make a device that is not yet visible."""
 
-    def install_device(self, device: LogicalUnit) -> bool:
-        """Take a device in that answered; False if its driver refused it."""
+    def install_device(self, device: LogicalUnit, *, probed: bool = True) -> bool:
+        """Take a device in that answered; False if its driver refused it.
+
+        `probed` is False if its VPD pages were read already, or it has none.
+        """
 
     def drop_device(self, device: LogicalUnit) -> None:
         """Forget a device."""
@@ -81,55 +72,23 @@ def scan_target(adder: Adder, target: Target, lun: int | None = None) -> None:
         _scan_reported(adder, target, luns)
 
 
-def probe_and_add(adder: Adder, target: Target, lun: int) -> tuple[Found, Quirk]:
+def probe_and_add(
+    adder: Adder, target: Target, lun: int, ahead: LookAhead[Found] | None = None
+) -> tuple[Found, Quirk]:
     """Probe one address and add the device that answers. The caller holds the scan mutex."""
     existing = target.logical_units.get(lun)
     if existing is not None:  # SC-1
         return Found.LUN_PRESENT, Quirk(existing.flags)
-    device = adder.allocate_device(target, lun)
+    begun = ahead.take(lun) if ahead is not None else None
+    device = begun.device if begun is not None else adder.allocate_device(target, lun)
     if device is None:  # SC-2
         return Found.NO_RESPONSE, Quirk(0)
-    found = _judge(device) if _probe(device) else Found.NO_RESPONSE
-    if found is Found.LUN_PRESENT and not adder.install_device(device):  # SC-13
+    found = _probe(device, begun)
+    if found is Found.LUN_PRESENT and not adder.install_device(device, probed=begun is None):  # SC-13
         return Found.NO_RESPONSE, Quirk(device.flags)
     if found is not Found.LUN_PRESENT:
         adder.drop_device(device)
     return found, Quirk(device.flags)
-
-
-def read_vpd_pages(device: LogicalUnit) -> dict[int, bytes]:
-    """Read the VPD pages that are worth keeping, if page 00h lists them (SC-14)."""
-    supported = _read_vpd_page(device, 0x00)
-    if supported is None:
-        return {}
-    pages = {0x00: supported}
-    for code in CACHED_VPD_PAGES:
-        if code in supported[4:]:
-            page = _read_vpd_page(device, code)
-            if page is not None:
-                pages[code] = page
-    return pages
-
-
-def read_inquiry(device: LogicalUnit) -> bytes | None:
-    """Read the standard INQUIRY data as a scan does, in one or two steps (SC-3 to SC-5)."""
-    first = _inquire(device, FIRST_INQUIRY_BYTES)
-    if first is None:
-        return None
-    flags = device.host.subsystem.quirks.lookup(*_names(first))
-    device.flags = flags
-    length = first[4] + 5 if len(first) > 4 else len(first)
-    if length > 255 or flags & Quirk.INQUIRY_36:
-        length = FIRST_INQUIRY_BYTES
-    if length <= FIRST_INQUIRY_BYTES:
-        return first[:length] if length >= 5 else first
-    second = _inquire(device, length)
-    if second is None:
-        _log.info(
-            "%s: the longer INQUIRY failed; consider the quirk INQUIRY_36 for this device", device.address
-        )
-        second = _inquire(device, FIRST_INQUIRY_BYTES)
-    return second
 
 
 def report_luns(adder: Adder, target: Target) -> list[int] | None:
@@ -157,7 +116,7 @@ def ask_for_luns(device: LogicalUnit) -> list[int] | None:
     while True:
         buffer = bytearray(length)
         cdb = ReportLuns(allocation_length=length).encode()
-        result = _try(device, cdb, buffer, REPORT_LUNS_TIMEOUT_S, _report_luns_retry)
+        result = ask(try_again(device, cdb, buffer, REPORT_LUNS_TIMEOUT_S, _report_luns_retry))
         if not result.ok or len(result.data) < 8:
             return None
         claimed = int.from_bytes(buffer[:4], "big") + 8
@@ -167,7 +126,12 @@ def ask_for_luns(device: LogicalUnit) -> list[int] | None:
         return list(decode_lun_list(bytes(result.data)))
 
 
-def _scan_reported(adder: Adder, target: Target, luns: Iterable[int]) -> None:
+def _scan_reported(adder: Adder, target: Target, luns: Sequence[int]) -> None:
+    with LookAhead(adder, target, luns, _probe_ahead) as ahead:
+        _add_reported(adder, target, luns, ahead)
+
+
+def _add_reported(adder: Adder, target: Target, luns: Sequence[int], ahead: LookAhead[Found]) -> None:
     for lun in luns:  # SC-23
         if lun > target.host.max_lun:  # the kernel's comparison: LUN max_lun itself is probed
             _log.warning(
@@ -175,7 +139,7 @@ def _scan_reported(adder: Adder, target: Target, luns: Iterable[int]) -> None:
                 target.host.host_no, target.channel, target.id, lun,
             )  # fmt: skip
             continue
-        found, _ = probe_and_add(adder, target, lun)
+        found, _ = probe_and_add(adder, target, lun, ahead)
         if found is Found.NO_RESPONSE:
             _log.warning(
                 "%d:%d:%d: Unexpected response from lun %d while scanning, scan aborted",
@@ -211,10 +175,17 @@ def _must_scan_sequentially(target: Target, flags: Quirk) -> bool:
     return level < SCSI_3 and not (flags & Quirk.REPORTLUN2 and target.host.max_lun > 8)
 
 
-def _probe(device: LogicalUnit) -> bool:
-    data = read_inquiry(device)
+def _probe(device: LogicalUnit, begun: Begun[Found] | None) -> Found:
+    found = begun.asking.wait() if begun is not None else ask(_probe_steps(device))
+    if found is not Found.NO_RESPONSE:
+        device.target.scsi_level = device.scsi_level
+    return found
+
+
+def _probe_steps(device: LogicalUnit) -> Steps[Found]:
+    data = yield from inquiry_steps(device)
     if data is None:
-        return False
+        return Found.NO_RESPONSE
     if len(data) < FIRST_INQUIRY_BYTES:
         _log.warning(
             "%s: INQUIRY data of %d bytes, too short for vendor, product and revision",
@@ -222,8 +193,16 @@ def _probe(device: LogicalUnit) -> bool:
             len(data),
         )
     device.set_inquiry(data)
-    device.target.scsi_level = device.scsi_level
-    return True
+    return _judge(device)
+
+
+def _probe_ahead(device: LogicalUnit) -> Steps[Found]:
+    """Probe a device together with others, its VPD pages included."""
+    found = yield from _probe_steps(device)
+    if found is Found.LUN_PRESENT:
+        pages = yield from vpd_steps(device)
+        device.vpd_pages.update(pages)
+    return found
 
 
 def _judge(device: LogicalUnit) -> Found:
@@ -256,67 +235,6 @@ def _judge(device: LogicalUnit) -> Found:
     return Found.LUN_PRESENT  # SC-11, SC-12
 
 
-def _inquire(device: LogicalUnit, length: int) -> bytes | None:
-    """Send one INQUIRY; up to three times if it comes back without an error and without data (SC-3)."""
-    for _ in range(3):
-        buffer = bytearray(length)
-        cdb = Inquiry(allocation_length=length).encode()
-        result = _try(device, cdb, buffer, INQUIRY_TIMEOUT_S, _inquiry_retry)
-        if not result.ok:
-            return None
-        if len(result.data):
-            return bytes(result.data)
-    _log.warning(
-        "%s: INQUIRY ended well three times, each time without data; no device added", device.address
-    )
-    return None
-
-
-def _read_vpd_page(device: LogicalUnit, code: int) -> bytes | None:
-    length = 255
-    while True:
-        buffer = bytearray(length)
-        cdb = Inquiry(evpd=True, page_code=code, allocation_length=length).encode()
-        result = _try(device, cdb, buffer, INQUIRY_TIMEOUT_S, _inquiry_retry)
-        data = bytes(result.data)
-        if not result.ok or len(data) < 4 or data[1] != code:
-            return None
-        needed = int.from_bytes(data[2:4], "big") + 4
-        if needed <= length or length == _MAX_ALLOCATION_LENGTH:
-            return data[:needed]
-        length = min(needed, _MAX_ALLOCATION_LENGTH)
-
-
-def _try(device: LogicalUnit, cdb: bytes, buffer: bytearray, timeout_s: float, retry: _Retry) -> Result:
-    """Run a command, and again, up to three times, for the failures that `retry` names."""
-    timed_out = False
-    for _ in range(3):
-        result = execute(device, cdb, data_in=memoryview(buffer), timeout_s=timeout_s)
-        if result.ok or not retry(result):
-            return result
-        if result.host_byte == HostByte.DID_TIME_OUT and retry is _inquiry_retry:
-            if timed_out:
-                return result  # SC-3: one more try after a time-out, not three
-            timed_out = True
-    return execute(device, cdb, data_in=memoryview(buffer), timeout_s=timeout_s)
-
-
-def _is_unit_attention(result: Result, *codes: tuple[int, int]) -> bool:
-    sense = None if result.host_byte else result.sense
-    if sense is None or sense.key != SenseKey.UNIT_ATTENTION:
-        return False
-    return not codes or (sense.asc, sense.ascq) in codes
-
-
-def _inquiry_retry(result: Result) -> bool:
-    return result.host_byte == HostByte.DID_TIME_OUT or _is_unit_attention(result, (0x28, 0x00), (0x29, 0x00))
-
-
 def _report_luns_retry(result: Result) -> bool:
     refused = not result.host_byte and result.status == Status.CHECK_CONDITION
-    return not refused or _is_unit_attention(result)
-
-
-def _names(inquiry: bytes) -> tuple[str, str]:
-    decoded = StandardInquiry.decode(inquiry)
-    return decoded.vendor, decoded.product
+    return not refused or is_unit_attention(result)

@@ -21,9 +21,9 @@ from midlayer.mid.dispatch import fail_queued, run_queues
 from midlayer.mid.events import UpperDriver
 from midlayer.mid.host import Host, HostState
 from midlayer.mid.host_template import HostTemplate
-from midlayer.mid.logical_unit import SCSI_3, DeviceState, Gate, LogicalUnit
+from midlayer.mid.inquiry import read_vpd_pages
+from midlayer.mid.logical_unit import DeviceState, Gate, LogicalUnit
 from midlayer.mid.queue_depth import MAX_QUEUE_DEPTH
-from midlayer.mid.quirks import Quirk
 from midlayer.mid.recovery_callbacks import EH_SCOPES, provides
 from midlayer.mid.registry import Registry
 from midlayer.mid.target import Target
@@ -322,8 +322,8 @@ class Subsystem(Registry):
         if ask(device.host.template.slave_configure, device):
             self.drop_device(device)
             return False
-        if probed and device.scsi_level >= SCSI_3 and not Quirk(device.flags) & Quirk.SKIP_VPD_PAGES:
-            device.vpd_pages.update(scan.read_vpd_pages(device))  # SC-14
+        if probed:
+            device.vpd_pages.update(read_vpd_pages(device))  # SC-14
         device.max_queue_depth = device.queue_depth
         if device.state is DeviceState.CREATED:
             device.set_state(DeviceState.RUNNING)

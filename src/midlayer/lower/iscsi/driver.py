@@ -43,6 +43,7 @@ class IscsiDriver(HostTemplate):
     max_id = 1
     max_lun = 1 << 16
     max_sectors = 65536
+    scan_ahead = 32
     skip_settle_delay = True  # a new login is all that a host reset is
 
     def __init__(self, subsystem: Subsystem, *, dial: Connect = connect) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from midlayer.errors import NodeError
-from midlayer.mid import scan
 from midlayer.mid.command import Result
 from midlayer.mid.dispatch import execute
-from midlayer.mid.logical_unit import SCSI_3, Gate, LogicalUnit
-from midlayer.mid.quirks import Quirk
+from midlayer.mid.inquiry import read_inquiry, read_vpd_pages
+from midlayer.mid.logical_unit import Gate, LogicalUnit
 from midlayer.standards.designators import wwid
 from midlayer.standards.sbc import ReadCapacity10, ReadCapacity10Data, ReadCapacity16, ReadCapacity16Data
 from midlayer.standards.sense import SenseKey
@@ -89,7 +88,7 @@ def ask(device: LogicalUnit) -> Answer:
         return Answer(None, reason=f"it can not be asked, because it is {device.state.value}")
     try:
         flags = device.flags
-        inquiry = scan.read_inquiry(device)
+        inquiry = read_inquiry(device)
         device.flags = flags  # the quirks of whoever answers now are not those of who was there
         if inquiry is None:
             return Answer(None, reason="it does not answer INQUIRY")
@@ -116,13 +115,6 @@ def difference(before: Identity, now: Identity) -> Differences:
 def is_replaced(differences: Differences) -> bool:
     """Return whether differences mean that another unit answers."""
     return any(key in WHO for key in differences)
-
-
-def read_vpd_pages(device: LogicalUnit) -> dict[int, bytes]:
-    """Read the VPD pages that a scan keeps; none of a device that had better not be asked (SC-14)."""
-    if device.scsi_level < SCSI_3 or Quirk(device.flags) & Quirk.SKIP_VPD_PAGES:
-        return {}
-    return scan.read_vpd_pages(device)
 
 
 def read_capacity(device: LogicalUnit, device_type: int) -> str | None:

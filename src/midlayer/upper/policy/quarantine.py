@@ -24,15 +24,14 @@ from typing import Any
 
 from midlayer.address import Address
 from midlayer.errors import MidlayerError
-from midlayer.mid import scan
 from midlayer.mid.admission import admit, withdraw
 from midlayer.mid.clock import Timer
 from midlayer.mid.host import Host, HostState
+from midlayer.mid.inquiry import read_inquiry, read_vpd_pages
 from midlayer.mid.logical_unit import DeviceState, Gate, LogicalUnit
 from midlayer.mid.rescan import user_of
 from midlayer.mid.subsystem import Subsystem
 from midlayer.standards.spc import PeripheralQualifier
-from midlayer.upper.policy.identity import read_vpd_pages
 from midlayer.upper.policy.rule import QuarantineAction, QuarantineRule
 from midlayer.upper.policy.worker import Executor
 from midlayer.upper.scsimon import Kind, ScsimonDriver
@@ -287,7 +286,7 @@ class Quarantine:
         if device.gate is not Gate.OPEN:
             entry.reason = f"it can not be asked, because it is {device.state.value}"
             return
-        inquiry = scan.read_inquiry(device)
+        inquiry = read_inquiry(device)
         if inquiry is None:
             entry.reason = "it does not answer INQUIRY"
             return

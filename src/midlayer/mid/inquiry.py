@@ -1,0 +1,150 @@
+"""What a device says of itself: INQUIRY data and VPD pages. Comments name the rules of docs/scanning.md.
+
+The steps are generators (`midlayer.mid.asking`), because a scan may take them for several devices at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cache, lru_cache
+
+from midlayer.mid.asking import Question, Steps, ask
+from midlayer.mid.command import HostByte, Result
+from midlayer.mid.logical_unit import SCSI_3, LogicalUnit
+from midlayer.mid.quirks import Quirk
+from midlayer.standards.sense import SenseKey
+from midlayer.standards.spc import Inquiry, StandardInquiry
+
+_log = logging.getLogger("midlayer.scan")
+
+INQUIRY_TIMEOUT_S = 20.5
+FIRST_INQUIRY_BYTES = 36
+CACHED_VPD_PAGES = (0x80, 0x83, 0x89, 0xB0, 0xB1, 0xB2, 0xB7)
+_MAX_ALLOCATION_LENGTH = 0xFFFF
+
+_Retry = Callable[[Result], bool]
+
+
+decode_inquiry = lru_cache(64)(StandardInquiry.decode)
+"""Units of one array often differ in their VPD pages alone."""
+
+
+def read_inquiry(device: LogicalUnit) -> bytes | None:
+    """Read the standard INQUIRY data as a scan does, in one or two steps (SC-3 to SC-5)."""
+    return ask(inquiry_steps(device))
+
+
+def read_vpd_pages(device: LogicalUnit) -> dict[int, bytes]:
+    """Read the VPD pages that are worth keeping; none of a device that had better not be asked (SC-14)."""
+    return ask(vpd_steps(device))
+
+
+def inquiry_steps(device: LogicalUnit) -> Steps[bytes | None]:
+    """Ask for the standard INQUIRY data, and put the quirks that go by it on the device."""
+    first = yield from _inquire(device, FIRST_INQUIRY_BYTES)
+    if first is None:
+        return None
+    flags = device.host.subsystem.quirks.lookup(*_names(first))
+    device.flags = flags
+    length = first[4] + 5 if len(first) > 4 else len(first)
+    if length > 255 or flags & Quirk.INQUIRY_36:
+        length = FIRST_INQUIRY_BYTES
+    if length <= FIRST_INQUIRY_BYTES:
+        return first[:length] if length >= 5 else first
+    second = yield from _inquire(device, length)
+    if second is None:
+        _log.info(
+            "%s: the longer INQUIRY failed; consider the quirk INQUIRY_36 for this device", device.address
+        )
+        second = yield from _inquire(device, FIRST_INQUIRY_BYTES)
+    return second
+
+
+def vpd_steps(device: LogicalUnit) -> Steps[dict[int, bytes]]:
+    """Ask for page 00h, and for those of `CACHED_VPD_PAGES` that it lists."""
+    if device.scsi_level < SCSI_3 or Quirk(device.flags) & Quirk.SKIP_VPD_PAGES:
+        return {}
+    supported = yield from _read_vpd_page(device, 0x00)
+    if supported is None:
+        return {}
+    pages = {0x00: supported}
+    for code in CACHED_VPD_PAGES:
+        if code in supported[4:]:
+            page = yield from _read_vpd_page(device, code)
+            if page is not None:
+                pages[code] = page
+    return pages
+
+
+def try_again(
+    device: LogicalUnit, cdb: bytes, buffer: bytearray, timeout_s: float, retry: _Retry
+) -> Steps[Result]:
+    """Send a command, and again, up to three times, for the failures that `retry` names."""
+    timed_out = False
+    question = Question(device, cdb, buffer, timeout_s)
+    for _ in range(3):
+        result = yield question
+        if result.ok or not retry(result):
+            return result
+        if result.host_byte == HostByte.DID_TIME_OUT and retry is _inquiry_retry:
+            if timed_out:
+                return result  # SC-3: one more try after a time-out, not three
+            timed_out = True
+    return (yield question)
+
+
+def is_unit_attention(result: Result, *codes: tuple[int, int]) -> bool:
+    """Return whether a command met a unit attention, one of `codes` if there are any."""
+    sense = None if result.host_byte else result.sense
+    if sense is None or sense.key != SenseKey.UNIT_ATTENTION:
+        return False
+    return not codes or (sense.asc, sense.ascq) in codes
+
+
+def _inquire(device: LogicalUnit, length: int) -> Steps[bytes | None]:
+    """Send one INQUIRY; up to three times if it comes back without an error and without data (SC-3)."""
+    cdb = _inquiry_cdb(length)
+    for _ in range(3):
+        result = yield from try_again(device, cdb, bytearray(length), INQUIRY_TIMEOUT_S, _inquiry_retry)
+        if not result.ok:
+            return None
+        if len(result.data):
+            return bytes(result.data)
+    _log.warning(
+        "%s: INQUIRY ended well three times, each time without data; no device added", device.address
+    )
+    return None
+
+
+def _read_vpd_page(device: LogicalUnit, code: int) -> Steps[bytes | None]:
+    length = 255
+    while True:
+        cdb = _vpd_cdb(code, length)
+        result = yield from try_again(device, cdb, bytearray(length), INQUIRY_TIMEOUT_S, _inquiry_retry)
+        data = bytes(result.data)
+        if not result.ok or len(data) < 4 or data[1] != code:
+            return None
+        needed = int.from_bytes(data[2:4], "big") + 4
+        if needed <= length or length == _MAX_ALLOCATION_LENGTH:
+            return data[:needed]
+        length = min(needed, _MAX_ALLOCATION_LENGTH)
+
+
+@cache
+def _inquiry_cdb(length: int) -> bytes:
+    return Inquiry(allocation_length=length).encode()
+
+
+@cache
+def _vpd_cdb(code: int, length: int) -> bytes:
+    return Inquiry(evpd=True, page_code=code, allocation_length=length).encode()
+
+
+def _inquiry_retry(result: Result) -> bool:
+    return result.host_byte == HostByte.DID_TIME_OUT or is_unit_attention(result, (0x28, 0x00), (0x29, 0x00))
+
+
+def _names(inquiry: bytes) -> tuple[str, str]:
+    decoded = decode_inquiry(inquiry)
+    return decoded.vendor, decoded.product
