@@ -12,10 +12,27 @@ from collections.abc import Callable
 from struct import Struct
 
 from midlayer.frontends.nodes.shared import SharedMemory
-from midlayer.frontends.nodes.wire import INLINE, MOST_FETCH, PIECE
+from midlayer.frontends.nodes.wire import (
+    INLINE,
+    MOST_FETCH,
+    MOST_PIECES,
+    PIECE,
+    REPLY,
+    REPLY_WITH_PIECE,
+    REQUEST,
+    Operation,
+    RequestFlag,
+)
+from midlayer.upper.sg.header import LP64
 
 _INT = Struct("=i")
-_piece = PIECE.pack
+_piece, _reply, _reply_with_piece = PIECE.pack, REPLY.pack, REPLY_WITH_PIECE.pack
+_unpack_request = REQUEST.unpack_from
+_REQUEST_BYTES, _SG_HEADER_BYTES = REQUEST.size, LP64.size
+# By bytes of the CDB: what comes along with SG_IO, taken apart in one go.
+_SG_IO_BODIES = [Struct(f"={_SG_HEADER_BYTES}s{length}s").unpack_from for length in range(253)]
+# Plain numbers: arithmetic on enum members would cost every command.
+_WAITS, _FILLED = int(Operation.IOCTL), int(RequestFlag.WINDOW_FILLED)
 _RESIDUAL_AT = {64: 8, 108: 28}
 """Of `sg_io_hdr` and `sg_io_v4`: where the driver's members begin, and the residual among them."""
 
@@ -45,43 +62,58 @@ class CallerMemory:
         self._header_at = self._cdb_at = self._window_at = 0
         self._header = self._cdb = b""
         self._window_length = 0
-        self._filled = self._in_place = self._viewed = False
+        self._flags = self._operation = 0
+        self._viewed = False
         self.window_back = 0
         self._next_offset = 0
-        self._pieces: list[bytes] = []
-        self._inline: list[bytes] = []
+        self._pieces: list[tuple[int, int, int]] = []
+        self._inline: list[bytes | bytearray | memoryview] = []
         self._inline_bytes = 0
 
-    def begin(  # noqa: PLR0917 (keywords would cost every command)
-        self,
-        header_at: int,
-        header: bytes,
-        cdb_at: int,
-        cdb: bytes,
-        window_at: int,
-        window_length: int,
-        filled: bool,
-        in_place: bool,
-    ) -> None:
-        """Take over what came with a request; `in_place` says that its call waits for the device."""
-        self._header_at, self._header = header_at, header
-        self._cdb_at, self._cdb = cdb_at, cdb
-        self._window_at, self._window_length = window_at, window_length
-        self._filled, self._in_place, self._viewed = filled, in_place, False
-        self.window_back = 0
+    def begin(self, message: memoryview) -> tuple[int, int, int, int, int]:
+        """Take over what came with a request.
+
+        Args:
+            message: The request, and the program's bytes that came along. It may be used again afterwards.
+
+        Returns:
+            Operation, file, request, argument and flags of it.
+
+        Raises:
+            OSError: EFAULT, if it counts on more shared memory than there is.
+        """
+        (
+            operation, number, request, argument, flags, window_length, self._window_at,
+            header_length, cdb_length, self._cdb_at,
+        ) = _unpack_request(message)  # fmt: skip
         if self._pieces:
             self._pieces, self._inline, self._inline_bytes = [], [], 0
-        self._next_offset = (window_length + 63) & ~63
+        self.window_back = self._next_offset = 0
+        self._viewed = False
+        if header_length == _SG_HEADER_BYTES and cdb_length < len(_SG_IO_BODIES):
+            self._header, self._cdb = _SG_IO_BODIES[cdb_length](message, _REQUEST_BYTES)
+        else:
+            end = _REQUEST_BYTES + header_length
+            self._header = message[_REQUEST_BYTES:end].tobytes()
+            self._cdb = message[end : end + cdb_length].tobytes()
+        self._header_at, self._flags, self._operation = argument, flags, operation
+        self._window_length = window_length
+        if window_length > self._shared.length:
+            self._window_length = 0
+            raise efault()
+        return operation, number, request, argument, flags
 
     def read(self, address: int, length: int) -> bytes:
         """Return a copy; raises OSError EFAULT."""
+        if address == self._header_at and length == len(self._header):
+            return self._header
         if address == self._cdb_at and length <= len(self._cdb):
             return self._cdb if length == len(self._cdb) else self._cdb[:length]
         at = address - self._header_at
         if at >= 0 and at + length <= len(self._header):
-            return self._header[at : at + length] if length != len(self._header) else self._header
+            return self._header[at : at + length]
         at = address - self._window_at
-        if self._filled and at >= 0 and at + length <= self._window_length:
+        if self._flags & _FILLED and at >= 0 and at + length <= self._window_length:
             return bytes(self._shared.view[at : at + length])
         return b"".join(
             self._fetch(address + done, min(MOST_FETCH, length - done))
@@ -90,12 +122,12 @@ class CallerMemory:
 
     def view(self, address: int, length: int, *, writable: bool) -> memoryview | None:
         """Return the window, if the call waits for the device and `address` is the window's."""
-        if not self._in_place or address != self._window_at or length > self._window_length:
+        if self._operation != _WAITS or address != self._window_at or length > self._window_length:
             return None
         if writable:
             self._viewed = True
             self.window_back = length
-        elif not self._filled:
+        elif not self._flags & _FILLED:
             return None
         return self._shared.view[:length]
 
@@ -112,8 +144,8 @@ class CallerMemory:
             if residual_at is not None and length > residual_at:
                 residual = _INT.unpack_from(data, residual_at)[0]
                 self.window_back = max(0, self.window_back - max(0, residual))
-        self._pieces.append(_piece(address, length, INLINE))
-        self._inline.append(bytes(data))
+        self._pieces.append((address, length, INLINE))
+        self._inline.append(data if type(data) is bytes else bytes(data))
         self._inline_bytes += length
 
     def _write_shared(self, address: int, data: bytes | bytearray | memoryview, length: int) -> None:
@@ -121,10 +153,10 @@ class CallerMemory:
             self._shared.view[:length] = data
             self.window_back = length
             return
-        offset = self._next_offset
+        offset = self._next_offset or (self._window_length + 63) & ~63
         self._shared.grow(offset + length)
         self._shared.view[offset : offset + length] = data
-        self._pieces.append(_piece(address, length, offset))
+        self._pieces.append((address, length, offset))
         self._next_offset = (offset + length + 63) & ~63
 
     def answer(self) -> tuple[int, bytes]:
@@ -132,6 +164,19 @@ class CallerMemory:
         pieces = self._pieces
         if not pieces:
             return 0, b""
-        if len(pieces) == 1 and self._inline:  # the header alone
-            return 1, pieces[0] + self._inline[0]
-        return len(pieces), b"".join(pieces + self._inline)
+        return len(pieces), b"".join([*(_piece(*piece) for piece in pieces), *self._inline])
+
+    def reply(self, error: int, result: int, flags: int) -> bytes:
+        """Return the whole reply to the request."""
+        pieces = self._pieces
+        back = 0 if error else self.window_back
+        if len(pieces) == 1 and self._inline:
+            address, length, place = pieces[0]
+            fixed = _reply_with_piece(
+                0, error, result, 1, back, flags, self._shared.length, address, length, place
+            )
+            return fixed + self._inline[0]
+        count, raw = self.answer()
+        if count > MOST_PIECES:
+            return _reply(0, errno.ENOMEM, result, 0, 0, flags, self._shared.length)
+        return _reply(0, error, result, count, back, flags, self._shared.length) + raw

@@ -27,11 +27,8 @@ MOST_SHARED_BYTES = 1 << 30
 
 _CREDENTIALS = struct.Struct("=iII")
 _HEADER_BYTES = wire.REQUEST.size
-# Plain numbers: arithmetic on enum members would cost every command.
-_WAITS = int(wire.Operation.IOCTL)
-_NONBLOCK, _FILLED = int(wire.RequestFlag.NONBLOCK), int(wire.RequestFlag.WINDOW_FILLED)
+_NONBLOCK = int(wire.RequestFlag.NONBLOCK)
 _reply = wire.REPLY.pack
-_unpack_request = wire.REQUEST.unpack_from
 
 
 class Channel:
@@ -45,6 +42,7 @@ class Channel:
     def __init__(self, server: NodeServer, connection: socket.socket) -> None:
         self._server = server
         self._files = server.files
+        self._by_number = server.files.by_number
         self.connection = connection
         self.caller = caller_of(connection, server.uid)
         self._shared = SharedMemory(FIRST_SHARED_BYTES)
@@ -78,41 +76,16 @@ class Channel:
 
     def _serve(self) -> bytes:
         """Carry out the request in the buffer, and return the answer."""
-        (
-            operation, number, request, argument, flags, window_length, window_at,
-            header_length, cdb_length, cdb_at,
-        ) = _unpack_request(self._buffer)  # fmt: skip
         memory, self._flags = self.memory, 0
         try:
-            if window_length > len(self._shared):
-                raise efault()
-            header_end = _HEADER_BYTES + header_length
-            sent = self._buffer[_HEADER_BYTES : header_end + cdb_length].tobytes()
-            memory.begin(
-                argument,
-                sent[:header_length],
-                cdb_at,
-                sent[header_length:],
-                window_at,
-                window_length,
-                flags & _FILLED != 0,
-                operation == _WAITS,
-            )
+            operation, number, request, argument, flags = memory.begin(self._buffer)
             result = _HANDLERS[operation](self, number, request, argument, flags)
         except OSError as error:
-            return self._done(error.errno or errno.EIO, 0)
+            return memory.reply(error.errno or errno.EIO, 0, self._flags)
         except Exception:
             _log.exception("a request of process %d failed", self.caller.pid)
-            return self._done(errno.EIO, 0)
-        return self._done(0, result)
-
-    def _done(self, error: int, result: int) -> bytes:
-        memory = self.memory
-        count, pieces = memory.answer()
-        if count > wire.MOST_PIECES:
-            count, pieces, error = 0, b"", errno.ENOMEM
-        back = 0 if error else memory.window_back
-        return _reply(0, error, result, count, back, self._flags, len(self._shared)) + pieces
+            return memory.reply(errno.EIO, 0, self._flags)
+        return memory.reply(0, result, self._flags)
 
     def _send_attached(self, answer: bytes) -> None:
         descriptor, self._attached = self._attached, -1
@@ -151,10 +124,10 @@ class Channel:
         return self._files.who(argument)
 
     def _ioctl(self, number: int, request: int, argument: int, flags: int) -> int:
-        file = self._files.get(number)
+        file = self._by_number.get(number) or self._files.get(number)
         self.interruptible = file.interrupt
         result = file.ioctl(request, argument, self.memory)
-        if file.drained():
+        if file.asynchronous and file.drained():
             self._flags = wire.DRAIN
         return result
 

@@ -24,11 +24,13 @@ class OpenFile(Protocol):
         token: The server's end.
         access_mode: O_RDONLY, O_WRONLY or O_RDWR.
         hung_up: The token was shut down: its end of file does not mean the last close.
+        asynchronous: There may be something to be read.
     """
 
     token: socket.socket
     access_mode: int
     hung_up: bool
+    asynchronous: bool
 
     def ioctl(self, request: int, argument: int, memory: Memory) -> int:
         """Carry out an ioctl."""
@@ -85,18 +87,21 @@ class NodeFile:
         )
         self.hung_up = False
         self._lit = False
-        self._asynchronous = False
+        self.asynchronous = False
         self.token, self.program_end = socket.socketpair(
             socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
         )
-        sg_file.fasync(self._signal)
+        if isinstance(sg_file, SgFile):
+            sg_file.fasync(self._signal, of_sg_io=False)  # whose end leaves nothing to be read
+        else:
+            sg_file.fasync(self._signal)
 
     def read(self, count: int, header: bytes, memory: Memory) -> tuple[int, bytes]:
         data = self._file.read(count, header, memory)
         return data.returned, data
 
     def write(self, data: bytes, memory: Memory) -> int:
-        self._asynchronous = True
+        self.asynchronous = True
         taken = self._file.write(data, memory)
         self._light()
         return taken
@@ -115,8 +120,6 @@ class NodeFile:
         self._file.nonblock = on
 
     def drained(self) -> bool:
-        if not self._asynchronous:
-            return False
         with self._lock:
             if not self._lit or self.hung_up or self._file.poll() & select.POLLIN:
                 return False
@@ -133,8 +136,8 @@ class NodeFile:
     def _signal(self, band: int) -> None:
         if band == POLL_HUP_BAND:
             self._hang_up()
-        elif self._asynchronous or self._file.keep_orphan:
-            self._asynchronous = True
+        else:  # what was written, or an orphan that is kept
+            self.asynchronous = True
             self._light()
 
     def _hang_up(self) -> None:
@@ -161,7 +164,7 @@ class NodeFile:
 class TextFile:
     """A proc file or an attribute that was opened for writing."""
 
-    hung_up = False
+    hung_up = asynchronous = False
 
     def __init__(self, obey: Callable[[bytes], int], text: bytes, access_mode: int = os.O_WRONLY) -> None:
         self.access_mode = access_mode
@@ -207,11 +210,15 @@ class TextFile:
 
 
 class OpenFiles:
-    """All open files, by number and by the inode number of the program's end of the token."""
+    """All open files, by number and by the inode number of the program's end of the token.
+
+    Attributes:
+        by_number: To be read by anybody, without a lock.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._files: dict[int, OpenFile] = {}
+        self.by_number: dict[int, OpenFile] = {}
         self._inodes: dict[int, int] = {}
         self._last = 0
 
@@ -220,7 +227,7 @@ class OpenFiles:
         inode = os.fstat(file.program_end.fileno()).st_ino
         with self._lock:
             self._last = self._last % 0x7FFF_FFFE + 1
-            self._files[self._last] = file
+            self.by_number[self._last] = file
             self._inodes[inode] = self._last
             return self._last
 
@@ -230,7 +237,7 @@ class OpenFiles:
         Raises:
             OSError: EBADF.
         """
-        file = self._files.get(number)
+        file = self.by_number.get(number)
         if file is None:
             raise _error(errno.EBADF)
         return file
@@ -242,7 +249,7 @@ class OpenFiles:
     def remove(self, number: int) -> None:
         """Close a file, at the last close of its token."""
         with self._lock:
-            file = self._files.pop(number, None)
+            file = self.by_number.pop(number, None)
             for inode in [inode for inode, known in self._inodes.items() if known == number]:
                 del self._inodes[inode]
         if file is not None:
@@ -251,4 +258,4 @@ class OpenFiles:
     def numbers(self) -> list[int]:
         """Return the numbers of all files."""
         with self._lock:
-            return list(self._files)
+            return list(self.by_number)

@@ -35,21 +35,21 @@ class SharedMemory:
     Attributes:
         descriptor: For the program.
         view: All of it.
+        length: Its bytes.
     """
 
     def __init__(self, length: int) -> None:
         self.descriptor = make_memory("midlayer-channel", length, may_grow=True)
         self.view = self._mapped(length)
-
-    def __len__(self) -> int:
-        return len(self.view)
+        self.length = length
 
     def grow(self, length: int) -> None:
         """Make it at least so long. Earlier views stay valid, and show the same bytes."""
-        if length > len(self.view):
+        if length > self.length:
             length = 1 << (length - 1).bit_length()
             os.ftruncate(self.descriptor, length)
             self.view = self._mapped(length)
+            self.length = length
 
     def close(self) -> None:
         """Give the memory back; views keep theirs until they are gone."""

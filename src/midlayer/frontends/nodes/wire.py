@@ -68,6 +68,9 @@ PIECE = Struct(
     "I"  # length
     "I"  # offset in shared memory, or INLINE
 )
+REPLY_WITH_PIECE = Struct(REPLY.format + PIECE.format.removeprefix("="))
+"""The answer to most requests: one piece, for the header."""
+
 INLINE = 0xFFFF_FFFF
 MOST_PIECES = 512
 MOST_MESSAGE = 65536

@@ -110,10 +110,10 @@ class SgFile(RequestQueue):
         if len(data) < OLD_HEADER_BYTES:
             raise os_error(errno.EIO)
         if int.from_bytes(data[4:8], "little", signed=True) < 0:  # SG-14: reply_len
-            request, cdb = version_3.start(self, data, memory, sg_io_owned=False)
+            request = version_3.start(self, data, memory, False)
         else:
-            request, cdb = old_interface.start(self, data)
-        self.send(request, cdb)
+            request = old_interface.start(self, data)
+        self.send(request)
         return len(data)
 
     def read(self, count: int, header: bytes, memory: Memory, *, caller: Caller | None = None) -> ReadData:
@@ -156,7 +156,8 @@ class SgFile(RequestQueue):
         Raises:
             OSError: The ioctl table of the rules; EINTR if the wait was interrupted.
         """
-        argument &= 0xFFFF_FFFF_FFFF_FFFF
+        if argument < 0:
+            argument &= 0xFFFF_FFFF_FFFF_FFFF
         trace = self.device.parameters.trace
         if trace is not None and trace.level():
             trace.ioctl(self.device, request, argument, is_sg_io=request == _SG_IO)

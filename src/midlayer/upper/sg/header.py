@@ -5,6 +5,7 @@ Each is declared as the header file prints it: a field a line, and its `struct` 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
 
@@ -18,7 +19,8 @@ OLD_HEADER_BYTES = 36
 OLD_SENSE_BYTES = 16
 
 
-class Abi(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abi:
     """One form of ``sg_io_hdr``, and of ``sg_iovec``.
 
     Attributes:

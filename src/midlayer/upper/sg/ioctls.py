@@ -221,7 +221,7 @@ def _get_request_table(call: Call) -> int:
         now_s = file.device.device.host.monotonic()
         for request in file.table[:_REQUEST_TABLE_ROWS]:
             done = request.state in (State.RCV, State.FIN)
-            problem = request.masked_status & request.host_status & request.driver_status
+            problem = request.masked_status & request.host_byte & request.driver_status if done else 0
             duration_ms = request.duration_ms if done else request.elapsed_ms(now_s)
             rows.append(
                 REQ_INFO.pack(

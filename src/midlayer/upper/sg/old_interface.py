@@ -45,11 +45,11 @@ RESULTS: dict[int, int] = {
 """``result`` by host byte (SG-45); EIO for every other, and see `_result` for DID_ERROR."""
 
 
-def start(file: SgFile, data: bytes | bytearray | memoryview) -> tuple[Request, bytes]:
+def start(file: SgFile, data: bytes | bytearray | memoryview) -> Request:
     """Make a request of what was written (SG-15 to SG-19).
 
     Returns:
-        The request and its CDB, for `SgFile.send`.
+        The request, for `SgFile.send`.
 
     Raises:
         OSError: EIO, EDOM, and what `SgFile.map_data` raises.
@@ -57,14 +57,14 @@ def start(file: SgFile, data: bytes | bytearray | memoryview) -> tuple[Request, 
     if len(data) < OLD_HEADER_BYTES + _SHORTEST_CDB_BYTES:
         raise os_error(errno.EIO)
     header = OldHeader._make(OLD_HEADER.unpack_from(data))
-    request = file.add("", sg_io_owned=False)
+    request = file.add("", False)
     try:
         size = _cdb_size(file, header, data[OLD_HEADER_BYTES])
         count_out = len(data) - size - OLD_HEADER_BYTES
         if count_out < 0:
             raise os_error(errno.EIO)
-        cdb = bytes(data[OLD_HEADER_BYTES : OLD_HEADER_BYTES + size])
-        request.opcode, request.cmd_len = cdb[0], size
+        request.cdb = bytes(data[OLD_HEADER_BYTES : OLD_HEADER_BYTES + size])
+        request.opcode, request.cmd_len = request.cdb[0], size
         request.pack_id, request.reply_len = header.pack_id, header.reply_len
         request.dxfer_len = max(0, count_out, header.reply_len - OLD_HEADER_BYTES)
         request.timeout_ms = file.timeout_ms
@@ -76,7 +76,7 @@ def start(file: SgFile, data: bytes | bytearray | memoryview) -> tuple[Request, 
     except BaseException:
         file.refuse(request)
         raise
-    return request, cdb
+    return request
 
 
 def result(request: Request, count: int) -> tuple[bytes, int]:
@@ -116,10 +116,10 @@ def _direction(header: OldHeader, count_out: int, length: int) -> int:
 
 
 def _result(request: Request) -> int:
-    if request.host_status == HostByte.DID_ERROR:
+    if request.host_byte == HostByte.DID_ERROR:
         no_sense = not request.sense or request.sense[0] == 0
         return 0 if no_sense and not request.masked_status else errno.EIO
-    return RESULTS.get(request.host_status, errno.EIO)
+    return RESULTS.get(request.host_byte, errno.EIO)
 
 
 def _header(request: Request, outcome: int) -> bytes:
@@ -127,7 +127,7 @@ def _header(request: Request, outcome: int) -> bytes:
     bits = old_bits(
         twelve_byte=request.opcode >= _VENDOR_OPCODES and request.cmd_len == 12,
         target_status=request.masked_status,
-        host_status=request.host_status,
+        host_status=request.host_byte,
         driver_status=DRIVER_SENSE if has_sense else 0,
     )
     sense = request.sense[:OLD_SENSE_BYTES] if has_sense else b""

@@ -1,6 +1,6 @@
 """The requests of one descriptor: added, mapped, sent, waited for, taken and forgotten.
 
-A request that SG_IO sends and the driver answers at once takes the device's lock three times and wakes
+A request that SG_IO sends and the driver answers at once takes the device's lock twice and wakes
 nobody. Who has to wait, waits for `RequestQueue.waiting`.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from midlayer.mid.command import Command
@@ -35,10 +34,15 @@ PAGE_BYTES = 4096
 POLL_IN_BAND, POLL_HUP_BAND = 1, 6
 """``si_code`` of the signals that `RequestQueue.fasync` stands for."""
 
-_PRIOR, _ACT, _RCV = State.PRIOR, State.ACT, State.RCV
+_PRIOR, _ACT, _RCV, _FREE = State.PRIOR, State.ACT, State.RCV, State.FREE
 # Rows of the table for what happens to every request; `Request.on` is for what is rare.
 _SUBMITTED, _COMPLETED = after(Event.SUBMIT), after(Event.COMPLETE)
 _TAKEN, _RETURNED = after(Event.TAKE), after(Event.RETURN)
+# Completed, taken and returned, with the lock held all the time.
+_OVER = {before: _RETURNED[_TAKEN[then]] for before, then in _COMPLETED.items()}
+
+
+Owners = tuple[Callable[[int], object], ...]
 
 
 class RequestQueue:
@@ -68,22 +72,27 @@ class RequestQueue:
         self._ended = threading.Condition(self.lock)
         self.waiting = Waiting(self._ended)
         self._requests: list[Request] = []
-        self._owners: tuple[Callable[[int], object], ...] = ()
+        self._owners: Owners = ()
+        self._owners_of_sg_io: Owners = ()
         self.set_reserved(min(device.parameters.def_reserved_size, device.usual_max_bytes))
 
     # The life of a request
 
-    def add(self, interface: str, *, sg_io_owned: bool) -> Request:
+    def add(self, interface: str, sg_io_owned: bool) -> Request:
         """Begin a request.
 
         Raises:
             OSError: EDOM if the descriptor has as many as it may (SG-16, SG-21).
         """
-        request = Request(interface, sg_io_owned=sg_io_owned, abi=self.abi)
-        with self.lock:
-            if not self.bsg and len(self._requests) >= (MAX_QUEUE if self.cmd_q else 1):
+        request = Request(self.device.device, interface, sg_io_owned, self.abi, self._completed)
+        requests, lock = self._requests, self.lock
+        lock.acquire()  # for each command, and `with` takes twice as long
+        try:
+            if requests and not self.bsg and len(requests) >= (MAX_QUEUE if self.cmd_q else 1):
                 raise os_error(errno.EDOM)
-            self._requests.append(request)
+            requests.append(request)
+        finally:
+            lock.release()
         return request
 
     def refuse(self, request: Request) -> None:
@@ -121,7 +130,7 @@ class RequestQueue:
         )
         prepare(plan, memory, self._claim_reserve, transfer)
 
-    def send(self, request: Request, cdb: bytes) -> None:
+    def send(self, request: Request) -> None:
         """Submit a request: at the head of the device's queue, unless its flags say at the tail (SG-30).
 
         Raises:
@@ -133,44 +142,36 @@ class RequestQueue:
             raise os_error(errno.ENODEV)
         trace = device.parameters.trace
         if trace is not None and trace.level():
-            trace.queued(device, request, cdb)
+            trace.queued(device, request)
         request.start_s = self._monotonic()  # before the state that shows it
         request.state = _SUBMITTED[request.state]
-        command = Command(
-            device.device,
-            cdb,
-            transfer.data_out if transfer is not None else None,
-            transfer.data_in if transfer is not None else None,
-            (request.timeout_ms or QUEUE_TIMEOUT_MS) / 1000,
-            0,
-            True,
-            partial(self._completed, request),
-        )
-        command.at_head = not request.flags & FLAG_Q_AT_TAIL
-        submit(command)
+        if transfer is not None:
+            request.data_out, request.data_in = transfer.data_out, transfer.data_in
+        request.timeout_s = (request.timeout_ms or QUEUE_TIMEOUT_MS) / 1000
+        request.at_head = not request.flags & FLAG_Q_AT_TAIL
+        submit(request)
 
     def wait(self, request: Request) -> bool:
         """Wait for the end of a request that SG_IO owns, and take it.
 
         Returns:
-            True if it is forgotten too, because none of its data has to be copied; else `finish` it.
+            True if it is forgotten already, because none of its data has to be copied; else `finish` it.
 
         Raises:
             OSError: EINTR; the request is an orphan then, and never sent again (SG-53).
         """
+        if request.state is _FREE:  # which is for ever: no need of the lock
+            return True
         with self.lock:
             if request.state is _ACT:
                 self.waiting.wait_for(lambda: request.state is not _ACT or self.closed)
+            if request.state is _FREE:
+                return True
             if request.state is not _RCV:
                 request.orphan = True
                 raise os_error(errno.EINTR)
             request.state = _TAKEN[request.state]
-            transfer = request.transfer
-            if transfer is not None and transfer.source is not None:
-                return False
-            request.state = _RETURNED[request.state]
-            self._release(request)
-            return True
+            return False
 
     def take(self, pack_id: int, *, nonblock: bool) -> Request:
         """Mark the oldest request that can be read (SG-41); wait for one if there is none (SG-42).
@@ -212,7 +213,7 @@ class RequestQueue:
         """Nobody reads results any more: drop what has ended, orphan the rest. With the lock held."""
         self.closed = True
         self._ended.notify_all()
-        self._owners = ()
+        self._owners = self._owners_of_sg_io = ()
         for request in tuple(self._requests):
             if request.state is _RCV:
                 request.on(Event.DROP)
@@ -223,15 +224,24 @@ class RequestQueue:
 
     # Who waits, and who wants to hear
 
-    def fasync(self, owner: Callable[[int], object], *, on: bool = True) -> None:
+    def fasync(self, owner: Callable[[int], object], *, on: bool = True, of_sg_io: bool = True) -> None:
         """Have a callback called with 1 (POLL_IN) at each end of a request, 6 (POLL_HUP) at the device's.
 
         It is called without a lock, in whatever thread the request ended, and must not block. A server
         of nodes that has to wake up a poll(2) uses it too.
+
+        Args:
+            owner: The callback.
+            on: False to have it called no more.
+            of_sg_io: False to hear nothing of requests that SG_IO waits for.
         """
         with self.lock:
-            others = tuple(known for known in self._owners if known != owner)
-            self._owners = (*others, owner) if on else others
+            self._owners = _without(self._owners, owner)
+            self._owners_of_sg_io = _without(self._owners_of_sg_io, owner)
+            if on:
+                self._owners += (owner,)
+            if on and of_sg_io:
+                self._owners_of_sg_io += (owner,)
 
     def interrupt(self, thread: int | None = None) -> bool:
         """End a call that blocks in a thread, or every one, with EINTR.
@@ -288,22 +298,33 @@ class RequestQueue:
 
     # Inside
 
-    def _completed(self, request: Request, command: Command) -> None:
-        with self.lock:
-            request.take_answer(command, self._monotonic())
+    def _completed(self, request: Command) -> None:
+        assert type(request) is Request
+        lock = self.lock
+        lock.acquire()  # as in `add`
+        try:
+            request.duration_ms = int((self._monotonic() - request.start_s) * 1000)
             trace = self.device.parameters.trace
             if trace is not None and trace.level():
-                trace.completed(self.device, request, command)
+                trace.completed(self.device, request)
             if request.orphan:
                 if self.closed or not self.keep_orphan:
                     request.on(Event.DROP)
                     self._release(request)
                     return
                 request.sg_io_owned = False
-            request.state = _COMPLETED[request.state]
+            owners = self._owners
+            if request.sg_io_owned:
+                owners = self._owners_of_sg_io
+            if request.sg_io_owned and (request.transfer is None or request.transfer.source is None):
+                request.state = _OVER[request.state]
+                self._release(request)
+            else:
+                request.state = _COMPLETED[request.state]
             if self.waiting.threads:
                 self._ended.notify_all()
-            owners = self._owners
+        finally:
+            lock.release()
         for owner in owners:
             owner(POLL_IN_BAND)
 
@@ -324,3 +345,7 @@ class RequestQueue:
     def _forget_if_idle(self) -> None:
         if self.closed and not self._requests and not self.bsg:
             self.device.forget(self)
+
+
+def _without(owners: Owners, owner: Callable[[int], object]) -> Owners:
+    return tuple(known for known in owners if known != owner)

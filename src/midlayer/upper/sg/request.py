@@ -6,13 +6,15 @@ KeyError, and a defect of the driver.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from midlayer.mid.command import Command
 from midlayer.upper.sg.header import Abi
 
 if TYPE_CHECKING:
-    from midlayer.mid.command import Command
+    from midlayer.mid.logical_unit import LogicalUnit
     from midlayer.upper.sg.transfer import Transfer
 
 SENSE_BYTES = 96
@@ -33,6 +35,9 @@ class State(Enum):
     """It is gone."""
 
     __hash__ = object.__hash__  # Enum's own is written in Python, and every command looks into the table
+
+
+_PRIOR = State.PRIOR
 
 
 class Event(Enum):
@@ -97,8 +102,11 @@ class RequestView(NamedTuple):
     opcode: int
 
 
-class Request:
-    """A request. The descriptor's lock guards `state`, `orphan` and `sg_io_owned`.
+class Request(Command):
+    """A request: the command that the mid level gets, and what sg keeps of it.
+
+    The descriptor's lock guards `state`, `orphan` and `sg_io_owned`. While the device has it, its answer
+    means nothing.
 
     Attributes:
         header: ``sg_io_hdr`` or ``sg_header`` up to the driver's members, as the caller gave it.
@@ -113,24 +121,32 @@ class Request:
         start_s, duration_ms: When it began, and how long it took.
     """
 
-    # What most requests leave as it is, they find in the class.
-    state = State.PRIOR
-    orphan = False
-    header = b""
-    pack_id = usr_ptr = flags = dxfer_len = mx_sb_len = sbp = 0
-    reply_len = cmd_len = opcode = 0
-    timeout_ms = 0
-    transfer: Transfer | None = None
-    start_s = 0.0
-    duration_ms = 0
-    status = host_status = resid = 0
-    driver_status = 0
-    sense = b""
+    __slots__ = (  # not in the class: what an instance may hide, Python 3.11 looks up the long way
+        "abi", "cmd_len", "driver_status", "duration_ms", "dxfer_len", "flags", "header", "interface",
+        "mx_sb_len", "opcode", "orphan", "pack_id", "reply_len", "sbp", "sg_io_owned", "start_s", "state",
+        "timeout_ms", "transfer", "usr_ptr",
+    )  # fmt: skip
 
-    def __init__(self, interface: str, *, sg_io_owned: bool, abi: Abi) -> None:
+    def __init__(
+        self,
+        device: LogicalUnit,
+        interface: str,
+        sg_io_owned: bool,
+        abi: Abi,
+        on_finished: Callable[[Command], None],
+    ) -> None:
+        Command.__init__(self, device, b"", None, None, 0.0, 0, True, on_finished)  # super() costs a look-up
         self.interface = interface
         self.abi = abi
         self.sg_io_owned = sg_io_owned
+        self.state = _PRIOR
+        self.orphan = False
+        self.header = b""
+        self.pack_id = self.usr_ptr = self.flags = self.dxfer_len = self.mx_sb_len = self.sbp = 0
+        self.reply_len = self.cmd_len = self.opcode = self.timeout_ms = 0
+        self.transfer: Transfer | None = None
+        self.start_s = 0.0
+        self.duration_ms = self.driver_status = 0
 
     def on(self, event: Event) -> None:
         """Change state by the table.
@@ -148,21 +164,18 @@ class Request:
     @property
     def has_sense(self) -> bool:
         """Sense data is there to be copied (rule SG-46)."""
-        return bool(self.masked_status & 1) or (bool(self.sense) and self.sense[0] & 0x70 == 0x70)
+        sense = self.sense_data
+        return bool(self.masked_status & 1) or (bool(sense) and sense[0] & 0x70 == 0x70)
+
+    @property
+    def sense(self) -> bytes:
+        """The sense data, no more of it than sg keeps."""
+        return self.sense_data[:SENSE_BYTES]
 
     @property
     def readable(self) -> bool:
         """A read() may take it (rule SG-41)."""
         return self.state is State.RCV and not self.sg_io_owned
-
-    def take_answer(self, command: Command, now_s: float) -> None:
-        """Keep what a command came to."""
-        if command.status or command.host_byte or command.sense_data:
-            self.status = command.status
-            self.host_status = command.host_byte
-            self.sense = command.sense_data[:SENSE_BYTES]
-        self.resid = command.residual
-        self.duration_ms = self.elapsed_ms(now_s)
 
     def elapsed_ms(self, now_s: float) -> int:
         """Return whole milliseconds since the request began."""

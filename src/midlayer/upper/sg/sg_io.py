@@ -22,7 +22,8 @@ def sg_io(file: SgFile, argument: int, memory: Memory, caller: Caller) -> int:
     """Carry out SG_IO, in either version of the interface.
 
     Raises:
-        OSError: ENODEV and ENXIO, if the device is going away or offline; as `version_3.sg_io`.
+        OSError: ENODEV and ENXIO, if the device is going away or offline; EFAULT; EINTR; as
+            `version_3.start`.
     """
     device = file.device
     if device.detaching:
@@ -33,4 +34,22 @@ def sg_io(file: SgFile, argument: int, memory: Memory, caller: Caller) -> int:
         raise os_error(errno.ENXIO)
     if device.parameters.v4_on_sg and version_4.is_version_4(argument, memory):
         return version_4.sg_io(file, argument, memory, caller)
-    return version_3.sg_io(file, argument, memory, caller)
+    abi = file.abi
+    try:
+        data = memory.read(argument, abi.size)
+    except OSError:
+        file.cmd_q = True
+        file.refuse(file.add("S", True))  # a full queue is said before a wild pointer
+        raise
+    full_access = file.may_read and file.may_write
+    request = version_3.start(file, data, memory, True, None if full_access else caller)
+    file.send(request)
+    forgotten = file.wait(request)
+    try:
+        memory.write(argument + abi.answer_at, version_3.answer(request, memory))
+        if request.transfer is not None:
+            request.transfer.deliver(memory)
+    finally:
+        if not forgotten:
+            file.finish(request)
+    return 0

@@ -17,7 +17,6 @@ from midlayer.mid.logging_level import LoggingLevel
 from midlayer.standards.opcodes import describe_cdb
 
 if TYPE_CHECKING:
-    from midlayer.mid.command import Command
     from midlayer.upper.sg.device import SgDevice
     from midlayer.upper.sg.request import Request
 
@@ -37,18 +36,18 @@ class SgTrace:
         self.level = level
         self._say = say
 
-    def queued(self, device: SgDevice, request: Request, cdb: bytes) -> None:
+    def queued(self, device: SgDevice, request: Request) -> None:
         """A caller sends a request."""
         if self.level().field("hlqueue"):
             how = "SG_IO" if request.sg_io_owned else "write"
-            self._say(f"{device.device.address} {device.name} {describe_cdb(cdb)} queued by {how}")
+            self._say(f"{device.device.address} {device.name} {describe_cdb(request.cdb)} queued by {how}")
 
-    def completed(self, device: SgDevice, request: Request, command: Command) -> None:
+    def completed(self, device: SgDevice, request: Request) -> None:
         """A request ended."""
         wanted = self.level().field("hlcomplete")
-        if wanted >= _EVERY or (wanted and (request.status or request.host_status)):
-            outcome = f"status {request.status:#04x} host {request.host_status:#04x} resid {request.resid}"
-            text = describe_cdb(command.cdb)
+        if wanted >= _EVERY or (wanted and (request.status or request.host_byte)):
+            outcome = f"status {request.status:#04x} host {request.host_byte:#04x} resid {request.residual}"
+            text = describe_cdb(request.cdb)
             self._say(
                 f"{device.device.address} {device.name} {text} completed {outcome} {request.duration_ms} ms"
             )

@@ -12,7 +12,6 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from midlayer.mid.command import Buffer
 from midlayer.upper.sg.header import (
@@ -42,7 +41,8 @@ def os_error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
-class Plan(NamedTuple):
+@dataclass(slots=True)
+class Plan:
     """What is to be moved, and how.
 
     Attributes:
@@ -147,8 +147,7 @@ def prepare(plan: Plan, memory: Memory, claim: Claim, transfer: Transfer) -> Non
         transfer.data_out = _gather(plan, segments, memory, buffer)
     else:
         transfer.segments = segments
-        room = buffer[:moved] if buffer is not None else None
-        _receive(plan, transfer, memory, room, moved)
+        _receive(plan, transfer, memory, buffer, moved)
 
 
 def _use_directly(plan: Plan, memory: Memory, transfer: Transfer) -> bool:
@@ -216,7 +215,7 @@ def _gather(plan: Plan, segments: Sequence[Segment], memory: Memory, buffer: mem
     return memory.read(address, size)
 
 
-def _receive(plan: Plan, transfer: Transfer, memory: Memory, room: memoryview | None, length: int) -> None:
+def _receive(plan: Plan, transfer: Transfer, memory: Memory, buffer: memoryview | None, length: int) -> None:
     """Make room for the bytes of the device: in place, in the reserved buffer, or in one of our own."""
     segments = transfer.segments
     if plan.in_place and len(segments) == 1:
@@ -224,8 +223,7 @@ def _receive(plan: Plan, transfer: Transfer, memory: Memory, room: memoryview | 
         if view is not None:
             transfer.data_in = view
             return
-    if room is None:
-        room = memoryview(bytearray(length))
+    room = buffer[:length] if buffer is not None else memoryview(bytearray(length))
     if plan.direction == DXFER_TO_FROM_DEV:
         # What the device does not overwrite is what the caller had there: the residual can be seen.
         at = 0

@@ -31,10 +31,9 @@ def start(
     file: SgFile,
     data: bytes | bytearray | memoryview,
     memory: Memory,
-    *,
     sg_io_owned: bool,
     filter_for: Caller | None = None,
-) -> tuple[Request, bytes]:
+) -> Request:
     """Make a request of a header, errors in the kernel's order (SG-20 to SG-32).
 
     Args:
@@ -45,7 +44,7 @@ def start(
         filter_for: Who may not send just any command.
 
     Returns:
-        The request and its CDB, for `SgFile.send`.
+        The request, for `SgFile.send`.
 
     Raises:
         OSError: See the rules.
@@ -54,7 +53,7 @@ def start(
     if len(data) < abi.size:
         raise os_error(errno.EINVAL)
     file.cmd_q = True  # even if nothing comes of the request
-    request = file.add("S", sg_io_owned=sg_io_owned)
+    request = file.add("S", sg_io_owned)
     try:
         (
             interface_id, direction, cmd_len, request.mx_sb_len, iovec_count, request.dxfer_len, dxferp,
@@ -68,7 +67,7 @@ def start(
             _check_mmap(file, request)
         if not cmdp or not 6 <= cmd_len <= MAX_HEADER_CDB_BYTES:
             raise os_error(errno.EMSGSIZE)
-        cdb = memory.read(cmdp, cmd_len)
+        cdb = request.cdb = memory.read(cmdp, cmd_len)
         if cmdp + cmd_len > abi.address_end:
             raise os_error(errno.EFAULT)
         request.opcode = cdb[0]
@@ -79,32 +78,7 @@ def start(
     except BaseException:
         file.refuse(request)
         raise
-    return request, cdb
-
-
-def sg_io(file: SgFile, address: int, memory: Memory, caller: Caller) -> int:
-    """Carry out SG_IO with a version 3 header.
-
-    Raises:
-        OSError: As `start`; EFAULT; EINTR.
-    """
-    try:
-        data = memory.read(address, file.abi.size)
-    except OSError:
-        file.cmd_q = True
-        file.refuse(file.add("S", sg_io_owned=True))  # a full queue is said before a wild pointer
-        raise
-    full_access = file.may_read and file.may_write
-    request, cdb = start(file, data, memory, sg_io_owned=True, filter_for=None if full_access else caller)
-    file.send(request, cdb)
-    forgotten = file.wait(request)
-    try:
-        memory.write(address + file.abi.answer_at, _answer(request, memory))
-        _deliver(request, memory)
-    finally:
-        if not forgotten:
-            file.finish(request)
-    return 0
+    return request
 
 
 def result(request: Request, count: int, memory: Memory) -> bytes:
@@ -116,10 +90,10 @@ def result(request: Request, count: int, memory: Memory) -> bytes:
     abi = request.abi
     if count < abi.size:
         raise os_error(errno.EINVAL)
-    answer = _answer(request, memory)
-    _deliver(request, memory)
+    answered = answer(request, memory)
+    deliver(request, memory)
     given = request.header
-    return given[: abi.answer_at] + answer + given[abi.answer_at + len(answer) :]
+    return given[: abi.answer_at] + answered + given[abi.answer_at + len(answered) :]
 
 
 def _check_mmap(file: SgFile, request: Request) -> None:
@@ -137,12 +111,12 @@ def _check_filter(file: SgFile, cdb: bytes, caller: Caller) -> None:
         raise os_error(errno.EPERM)
 
 
-def _answer(request: Request, memory: Memory) -> bytes:
+def answer(request: Request, memory: Memory) -> bytes:
     """Copy the sense data, and return the driver's members of the header (SG-46 to SG-48)."""
-    status, host_status = request.status, request.host_status
+    status, host_status = request.status, request.host_byte
     info = INFO_DIRECT_IO if request.transfer is not None and request.transfer.kind == "dio" else 0
-    if not (status or host_status or request.sense):
-        return ANSWER.pack(0, 0, 0, 0, 0, 0, request.resid, request.duration_ms, info)
+    if not (status or host_status or request.sense_data):
+        return ANSWER.pack(0, 0, 0, 0, 0, 0, request.residual, request.duration_ms, info)
     sense_length = driver_status = 0
     if request.mx_sb_len and request.sbp and request.has_sense:
         sense = request.sense.ljust(SENSE_BYTES, b"\0")
@@ -158,12 +132,13 @@ def _answer(request: Request, memory: Memory) -> bytes:
         sense_length,
         host_status,
         driver_status,
-        request.resid,
+        request.residual,
         request.duration_ms,
         info,
     )
 
 
-def _deliver(request: Request, memory: Memory) -> None:
+def deliver(request: Request, memory: Memory) -> None:
+    """Copy what the device sent to the caller; raises OSError EFAULT."""
     if request.transfer is not None:
         request.transfer.deliver(memory)

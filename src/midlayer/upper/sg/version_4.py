@@ -71,11 +71,12 @@ def sg_io(file: SgFile, address: int, memory: Memory, caller: Caller) -> int:
 
 def _submit(file: SgFile, header: SgIoV4, cdb: bytes, memory: Memory) -> Request:
     file.cmd_q = True
-    request = file.add("Q", sg_io_owned=True)
+    request = file.add("Q", True)
     try:
         to_device = header.dout_xfer_len > 0
         request.dxfer_len = header.dout_xfer_len or header.din_xfer_len
-        request.usr_ptr, request.cmd_len, request.opcode = header.usr_ptr, len(cdb), cdb[0]
+        request.cdb, request.usr_ptr = cdb, header.usr_ptr
+        request.cmd_len, request.opcode = len(cdb), cdb[0]
         request.timeout_ms = max(header.timeout or DEFAULT_TIMEOUT_MS, LEAST_TIMEOUT_MS)
         direction = DXFER_TO_DEV if to_device else DXFER_FROM_DEV if request.dxfer_len else DXFER_NONE
         address = header.dout_xferp if to_device else header.din_xferp
@@ -86,7 +87,7 @@ def _submit(file: SgFile, header: SgIoV4, cdb: bytes, memory: Memory) -> Request
     except BaseException:
         file.refuse(request)
         raise
-    file.send(request, cdb)
+    file.send(request)
     return request
 
 
@@ -96,17 +97,17 @@ def _answer(request: Request, header: SgIoV4, memory: Memory) -> bytes:
         length = min(header.max_response_len, len(request.sense))
         memory.write(header.response, request.sense[:length])
     driver_status = DRIVER_SENSE if request.masked_status & 1 else 0
-    info = INFO_CHECK if request.status or request.host_status or driver_status else 0
+    info = INFO_CHECK if request.status or request.host_byte or driver_status else 0
     to_device = header.dout_xfer_len > 0
     return V4_ANSWER.pack(
         driver_status,
-        request.host_status,
+        request.host_byte,
         request.status,
         0,
         info,
         request.duration_ms,
         length,
-        0 if to_device else request.resid,
-        request.resid if to_device else 0,
+        0 if to_device else request.residual,
+        request.residual if to_device else 0,
         0,
     )

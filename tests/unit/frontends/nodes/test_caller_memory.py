@@ -10,7 +10,7 @@ import pytest
 
 from midlayer.frontends.nodes.caller_memory import CallerMemory, efault
 from midlayer.frontends.nodes.shared import SharedMemory
-from midlayer.frontends.nodes.wire import INLINE, MOST_FETCH, PIECE
+from midlayer.frontends.nodes.wire import INLINE, MOST_FETCH, PIECE, REQUEST, Operation, RequestFlag
 
 HEADER_AT, CDB_AT, WINDOW_AT = 0x1000, 0x2000, 0x3000
 
@@ -42,7 +42,11 @@ def program() -> Program:
 
 def begun(shared: SharedMemory, program: Program, *, filled: bool, in_place: bool = True) -> CallerMemory:
     memory = CallerMemory(shared, program.fetch)
-    memory.begin(HEADER_AT, bytes(range(88)), CDB_AT, b"\x12\0\0\0\x24\0", WINDOW_AT, 512, filled, in_place)
+    operation = Operation.IOCTL if in_place else Operation.WRITE
+    flags = RequestFlag.WINDOW_FILLED if filled else 0
+    header, cdb = bytes(range(88)), b"\x12\0\0\0\x24\0"
+    request = REQUEST.pack(operation, 7, 0, HEADER_AT, flags, 512, WINDOW_AT, len(header), len(cdb), CDB_AT)
+    assert memory.begin(memoryview(request + header + cdb)) == (operation, 7, 0, HEADER_AT, flags)
     return memory
 
 
@@ -102,12 +106,20 @@ def test_much_goes_by_shared_memory_which_grows(shared: SharedMemory, program: P
     memory.write(0x8000, b"x" * 20000)
     assert pieces(memory) == [(0x8000, 20000, 512)]
     assert bytes(shared.view[512:20512]) == b"x" * 20000
-    assert len(shared) == 32768
+    assert shared.length == 32768
 
 
 def test_the_next_request_begins_anew(shared: SharedMemory, program: Program) -> None:
     memory = begun(shared, program, filled=False)
     memory.write(HEADER_AT, b"abc")
-    memory.begin(HEADER_AT, b"", 0, b"", 0, 0, False, False)
+    memory.begin(memoryview(REQUEST.pack(Operation.IOCTL, 7, 0, HEADER_AT, 0, 0, 0, 0, 0, 0)))
     assert memory.answer() == (0, b"")
     assert memory.window_back == 0
+
+
+def test_more_shared_memory_than_there_is(shared: SharedMemory, program: Program) -> None:
+    memory = CallerMemory(shared, program.fetch)
+    request = REQUEST.pack(Operation.IOCTL, 7, 0, HEADER_AT, 0, shared.length + 1, WINDOW_AT, 0, 0, 0)
+    with pytest.raises(OSError, match="Bad address"):
+        memory.begin(memoryview(request))
+    assert memory.view(WINDOW_AT, 512, writable=True) is None

@@ -20,7 +20,7 @@ def test_growing_keeps_the_bytes_and_the_earlier_views() -> None:
     memory = SharedMemory(4096)
     before = memory.view[:4]
     memory.grow(5000)
-    assert len(memory) == 8192
+    assert memory.length == 8192
     memory.view[:4] = b"seen"
     assert bytes(before) == b"seen"
     memory.close()
