@@ -49,8 +49,10 @@ def level_of(lun: Lun) -> int:
 
 def verdict(number: int, lun: Lun | None) -> str:
     """Rules SC-3, SC-5 and SC-9 to SC-12: "silent", "target" or "device"."""
-    if lun is None or lun.short == 0:
+    if lun is None:
         return "silent"
+    if lun.short == 0:  # as in the kernel, zeros: a disk without a name
+        return "device"
     if lun.qualifier == 3:
         return "target"
     if lun.qualifier == 1 and lun.device_type == 0x1F and number & 0xFF00 != 0xC100:
@@ -65,7 +67,7 @@ def model(target: dict[int, Lun], *, max_lun: int, report_luns: bool) -> list[in
         return []
     found = [0] if first == "device" else []
     level = level_of(target[0])
-    cd = first == "device" and target[0].device_type == 0x05  # SC-12
+    cd = first == "device" and target[0].short > 0 and target[0].device_type == 0x05  # SC-12
     if report_luns and not cd and level >= 4:  # SC-21
         return sorted({*found, *listed(target, max_lun)})
     for number in range(1, min(512, max_lun, 8 if level < 4 else 256)):  # SC-25

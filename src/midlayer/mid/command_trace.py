@@ -13,6 +13,7 @@
 | mlqueue | 2 | every command that is issued to a driver |
 | mlcomplete | 1 | commands that did not end in GOOD; from 2 on, every one |
 | llqueue | 1 | commands that a driver refused to take |
+| llcomplete | 1 | every command that a driver gives back: status, host byte and residual in numbers |
 
 The trace covers the way between the mid level and a driver, and takes itself away again: while it is off,
 a command does not meet it.
@@ -141,17 +142,23 @@ class CommandTrace(UpperDriver):
 class _Wanted:
     """Which events of a command get a line."""
 
-    __slots__ = ("any_done", "bad_done", "issued", "refused", "timed_out")
+    __slots__ = ("any_done", "bad_done", "given_back", "issued", "refused", "timed_out")
 
     def __init__(self, level: LoggingLevel) -> None:
         self.issued = level.field("mlqueue") >= _ISSUED
         self.bad_done = level.field("mlcomplete") > 0
         self.any_done = level.field("mlcomplete") >= _ALL
         self.refused = level.field("llqueue") > 0
+        self.given_back = level.field("llcomplete") > 0
         self.timed_out = level.field("timeout") > 0
 
     def __bool__(self) -> bool:
-        return self.issued or self.bad_done or self.refused or self.timed_out
+        return self.issued or self.coming_up or self.refused or self.timed_out
+
+    @property
+    def coming_up(self) -> bool:
+        """True if a command is to be met on its way up."""
+        return self.bad_done or self.given_back
 
 
 class _Tap:
@@ -178,7 +185,7 @@ class _Tap:
             self.say(f"{text} issued")
         if wanted.timed_out and not isinstance(command.on_finished, _WhenFinished):
             command.on_finished = _WhenFinished(text, command.on_finished, self.say)
-        busy = behind(command, self._reporting(text, done, wanted) if wanted.bad_done else done)
+        busy = behind(command, self._reporting(text, done, wanted) if wanted.coming_up else done)
         if busy and wanted.refused:
             self.say(f"{text} refused {_BUSY.get(busy, 'HOST_BUSY')}")
         return busy
@@ -186,7 +193,10 @@ class _Tap:
     def _reporting(self, text: str, done: _Done, wanted: _Wanted) -> _Done:
         def report_and_complete(command: Command) -> None:
             # Before `done`, which may send the command on another way.
-            if wanted.any_done or command.status or command.host_byte:
+            if wanted.given_back:
+                numbers = f"status={command.status:#04x} host={command.host_byte:#04x}"
+                self.say(f"{text} given back {numbers} residual={command.residual}")
+            if wanted.any_done or (wanted.bad_done and (command.status or command.host_byte)):
                 elapsed_s = self.host.monotonic() - command.started_s
                 self.say(f"{text} done {_outcome(command)} {_duration(elapsed_s)}")
             done(command)

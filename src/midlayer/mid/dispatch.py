@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from midlayer.errors import NodeError
 from midlayer.mid import queue_depth
+from midlayer.mid.block_completion import TRANSITION_RETRY_S, FollowUp, follow_up
 from midlayer.mid.command import Buffer, Command, DriverByte, HostByte, Phase, Result
 from midlayer.mid.completion import call_on_finished, falls_short, finish, refuse, with_lun_bits
 from midlayer.mid.disposition import Disposition, decide, may_retry
@@ -328,7 +329,19 @@ def _settle(command: Command, host: Host) -> None:
             return
     elif disposition is Disposition.FAILED and host.error_handler.fails(command):
         return
-    finish(command)
+    end(command, host)
+
+
+def end(command: Command, host: Host) -> None:
+    """End a command, unless it is one of a block device that gets another try all the same."""
+    following = follow_up(command)
+    if following is FollowUp.END:
+        finish(command)
+        return
+    leave = None if following is FollowUp.AGAIN else command.device
+    delay_s = TRANSITION_RETRY_S if following is FollowUp.AFTER_TRANSITION else IDLE_RETRY_S
+    if not requeue(command, host, leave=leave, delay_s=delay_s):
+        finish(command)
 
 
 def _who_is_busy(device: LogicalUnit, busy: int) -> Host | Target | LogicalUnit:
@@ -342,6 +355,7 @@ def requeue(
     host: Host,
     *,
     leave: Host | Target | LogicalUnit | None = None,
+    delay_s: float = IDLE_RETRY_S,
     recovered: bool = False,
 ) -> bool:
     """Put a command back at the head of its queue; False if its whole life is over, or its device gone.
@@ -350,6 +364,7 @@ def requeue(
         command: A command that the driver no longer has.
         host: Of the command.
         leave: What to leave alone for a while; None to have it sent again as soon as there is room.
+        delay_s: How long, if nothing comes back meanwhile; a host is left alone for longer.
         recovered: True for a command that the error handler got back, however long that took.
     """
     if command.deadline_s is None:
@@ -368,7 +383,8 @@ def requeue(
         host.block(leave)
         idle = not (device.busy or leave.busy)
     if idle:  # nothing of it comes back that would open it again
-        delay_s = IDLE_RETRY_S * max(1, host.max_host_blocked) if leave is host else IDLE_RETRY_S
+        if leave is host:
+            delay_s *= max(1, host.max_host_blocked)
         host.clock.call_later(delay_s, partial(_unblock, device, host))
     return True
 

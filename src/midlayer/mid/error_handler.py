@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 from midlayer.errors import NodeError
 from midlayer.mid.command import Command, HostByte, Phase
-from midlayer.mid.completion import finish, release_lost
-from midlayer.mid.dispatch import fail_queued, requeue, run_queues
+from midlayer.mid.completion import release_lost
+from midlayer.mid.dispatch import end, fail_queued, requeue, run_queues
 from midlayer.mid.disposition import may_retry
 from midlayer.mid.logical_unit import ALLOWED_FROM, DeviceState
 from midlayer.mid.recovery import Recovery
@@ -259,7 +259,7 @@ class ErrorHandler:
                 return
         if noted:
             self.record(Action.GIVE_UP, str(device.address), describe_cdb(command.cdb))
-        finish(command)
+        end(command, host)
 
     def _should_retry(self, command: Command) -> bool:
         template = self.host.template

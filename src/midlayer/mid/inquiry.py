@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 
 from midlayer.mid.asking import Question, Steps, ask
 from midlayer.mid.command import HostByte, Result
-from midlayer.mid.logical_unit import SCSI_3, LogicalUnit
+from midlayer.mid.logical_unit import SCSI_3, SCSI_SPC_2, LogicalUnit
 from midlayer.mid.quirks import Quirk
 from midlayer.standards.sense import SenseKey
 from midlayer.standards.spc import Inquiry, StandardInquiry
@@ -21,6 +21,7 @@ _log = logging.getLogger("midlayer.scan")
 INQUIRY_TIMEOUT_S = 20.5
 FIRST_INQUIRY_BYTES = 36
 CACHED_VPD_PAGES = (0x80, 0x83, 0x89, 0xB0, 0xB1, 0xB2, 0xB7)
+_SPC_4 = 6  # in the version field of standard INQUIRY data
 _MAX_ALLOCATION_LENGTH = 0xFFFF
 
 _Retry = Callable[[Result], bool]
@@ -42,28 +43,34 @@ def read_vpd_pages(device: LogicalUnit) -> dict[int, bytes]:
 
 def inquiry_steps(device: LogicalUnit) -> Steps[bytes | None]:
     """Ask for the standard INQUIRY data, and put the quirks that go by it on the device."""
-    first = yield from _inquire(device, FIRST_INQUIRY_BYTES)
+    limit = device.inquiry_len
+    first_length = limit or FIRST_INQUIRY_BYTES
+    first = yield from _inquire(device, first_length)
     if first is None:
         return None
     flags = device.host.subsystem.quirks.lookup(*_names(first))
     device.flags = flags
     length = first[4] + 5 if len(first) > 4 else len(first)
-    if length > 255 or flags & Quirk.INQUIRY_36:
-        length = FIRST_INQUIRY_BYTES
-    if length <= FIRST_INQUIRY_BYTES:
+    if length > 255:
+        length = first_length
+    if flags & Quirk.INQUIRY_36:
+        length = min(length, FIRST_INQUIRY_BYTES)
+    elif limit and len(first) > 2 and first[2] & 0x07 < _SPC_4:
+        length = min(length, limit)
+    if length <= first_length:
         return first[:length] if length >= 5 else first
     second = yield from _inquire(device, length)
     if second is None:
         _log.info(
             "%s: the longer INQUIRY failed; consider the quirk INQUIRY_36 for this device", device.address
         )
-        second = yield from _inquire(device, FIRST_INQUIRY_BYTES)
+        second = yield from _inquire(device, first_length)
     return second
 
 
 def vpd_steps(device: LogicalUnit) -> Steps[dict[int, bytes]]:
     """Ask for page 00h, and for those of `CACHED_VPD_PAGES` that it lists."""
-    if device.scsi_level < SCSI_3 or Quirk(device.flags) & Quirk.SKIP_VPD_PAGES:
+    if not _bears_vpd(device):
         return {}
     supported = yield from _read_vpd_page(device, 0x00)
     if supported is None:
@@ -75,6 +82,14 @@ def vpd_steps(device: LogicalUnit) -> Steps[dict[int, bytes]]:
             if page is not None:
                 pages[code] = page
     return pages
+
+
+def _bears_vpd(device: LogicalUnit) -> bool:
+    """Return whether a device may be asked for VPD pages; old ones may choke on it."""
+    if device.scsi_level < SCSI_3:
+        return False
+    willing = device.scsi_level >= SCSI_SPC_2 and not device.flags & Quirk.SKIP_VPD_PAGES
+    return bool(willing or device.flags & Quirk.TRY_VPD_PAGES)
 
 
 def try_again(
@@ -112,9 +127,9 @@ def _inquire(device: LogicalUnit, length: int) -> Steps[bytes | None]:
         if len(result.data):
             return bytes(result.data)
     _log.warning(
-        "%s: INQUIRY ended well three times, each time without data; no device added", device.address
+        "%s: INQUIRY ended well three times, each time without data; zeros are taken for it", device.address
     )
-    return None
+    return bytes(FIRST_INQUIRY_BYTES)
 
 
 def _read_vpd_page(device: LogicalUnit, code: int) -> Steps[bytes | None]:

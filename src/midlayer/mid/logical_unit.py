@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SCSI_UNKNOWN = 0
 SCSI_2 = 3
 SCSI_3 = 4
+SCSI_SPC_2 = 5
 
 
 EH_TIMEOUT_S = 10.0
@@ -119,6 +120,8 @@ class LogicalUnit:
         host: The host that it hangs on.
         target: The target that it belongs to.
         inquiry_data: Raw standard INQUIRY data; empty before the scan, or if it could not be read.
+        inquiry_len: What a driver has set in `slave_alloc`: the length of the first INQUIRY, and the most
+            that is asked of a device before SPC-4; 0 if it does not care (rule SC-4).
         vpd_pages: Raw VPD pages by page code, as cached by the scan.
         scsi_level: The kernel's numbering: 0 unknown, 3 SCSI-2, 4 and above SPC and later.
         queue_depth: Most commands that the driver gets at once.
@@ -130,6 +133,7 @@ class LogicalUnit:
         queuecommand: What the mid level calls for a command; see `midlayer.mid.way`.
         detour: Not 0 while commands of it wait, or have to, or it is not listed; see `Host.detour`.
         tagged: True if more than one command at a time is meant to be in the device.
+        use_10_for_rw: False once the device has refused a READ(10) or WRITE(10) as unknown.
         allow_restart: True to have the error handler start a unit that says that it needs START UNIT.
         eh_timeout_s: Seconds for each command that the error handler sends.
         was_reset: True after a reset that the mid level made or was told of.
@@ -160,6 +164,7 @@ class LogicalUnit:
         "host",
         "hostdata",
         "inquiry_data",
+        "inquiry_len",
         "listed",
         "lun_in_cdb",
         "max_queue_depth",
@@ -177,6 +182,7 @@ class LogicalUnit:
         "target",
         "type",
         "upper",
+        "use_10_for_rw",
         "vpd_pages",
         "was_reset",
     )
@@ -193,6 +199,7 @@ class LogicalUnit:
         self.blocked = self.aside = self.listed = False
         self.detour = 1
         self.allow_restart = False
+        self.use_10_for_rw = True
         self.expecting_cc_ua = self.was_reset = False
         self.medium_changed = False
         self.eh_timeout_s = EH_TIMEOUT_S
@@ -202,6 +209,7 @@ class LogicalUnit:
         self.take_level(target.scsi_level)
         self.flags = 0
         self.inquiry_data = b""
+        self.inquiry_len = 0
         self.standard_inquiry = _NO_INQUIRY
         self.type: int = PeripheralDeviceType.UNKNOWN_OR_NO_DEVICE
         self.vpd_pages: dict[int, bytes] = {}
@@ -243,8 +251,12 @@ class LogicalUnit:
 
     @property
     def accessible(self) -> bool:
-        """True for qualifier 000b: upper-level drivers other than sg bind only to such a device."""
-        return self.peripheral_qualifier == PeripheralQualifier.CONNECTED
+        """True for qualifier 000b: upper-level drivers other than sg bind only to such a device.
+
+        The quirk NO_ULD_ATTACH keeps them away as well.
+        """
+        connected = self.peripheral_qualifier == PeripheralQualifier.CONNECTED
+        return connected and not self.flags & Quirk.NO_ULD_ATTACH
 
     @property
     def online(self) -> bool:

@@ -27,6 +27,7 @@ _GPT_HEADER = struct.Struct("<8sIII4xQQQQ16sQII")
 _GPT_ENTRY = struct.Struct("<16s16sQQQ72s")
 _PROTECTIVE = 0xEE
 _TIMEOUT_S = 30.0
+_RETRIES = 5
 _MOST_ENTRY_BYTES = 4096
 _MOST_ENTRIES = 1024
 
@@ -196,7 +197,9 @@ def _read(device: LogicalUnit, block: int, count: int) -> bytes:
     block_bytes = _block_bytes(device)
     buffer = bytearray(block_bytes * count)
     cdb = Read10(logical_block_address=block, transfer_length=count).encode()
-    result = execute(device, cdb, data_in=memoryview(buffer), timeout_s=_TIMEOUT_S).raise_for_status()
+    result = execute(
+        device, cdb, data_in=memoryview(buffer), timeout_s=_TIMEOUT_S, allowed=_RETRIES
+    ).raise_for_status()
     if len(result.data) < len(buffer):
         raise DriverError(f"{result}: {len(result.data)} bytes came, not {len(buffer)}")
     return bytes(buffer)

@@ -7,6 +7,7 @@ from enum import IntFlag
 from typing import NamedTuple
 
 from midlayer.errors import InvalidRequest
+from midlayer.mid.known_devices import KNOWN_DEVICES
 
 
 class Quirk(IntFlag):
@@ -47,12 +48,43 @@ class Quirk(IntFlag):
 _NONE = Quirk(0)
 
 
+_VENDOR_CHARACTERS, _MODEL_CHARACTERS = 8, 16
+
+
 class QuirkEntry(NamedTuple):
-    """One entry: vendor exactly, model by its beginning; both without padding."""
+    """One entry.
+
+    Attributes:
+        vendor: Of the INQUIRY data; padding does not count.
+        model: Of the INQUIRY data, all of it; of a built-in entry its beginning.
+        flags: What is special.
+        built_in: True for an entry of `KNOWN_DEVICES`.
+    """
 
     vendor: str
     model: str
     flags: Quirk
+    built_in: bool = False
+
+    def __str__(self) -> str:
+        """As in ``/proc/scsi/device_info``: somebody's own entries are padded."""
+        width = (0, 0) if self.built_in else (_VENDOR_CHARACTERS, _MODEL_CHARACTERS)
+        return f"'{self.vendor:<{width[0]}}' '{self.model:<{width[1]}}' {int(self.flags):#x}"
+
+    def means(self, vendor: str, model: str) -> bool:
+        """Return whether it is about a device."""
+        if self.built_in:  # the kernel lets these begin with spaces
+            return vendor.strip() == self.vendor and model.lstrip().startswith(self.model)
+        return vendor.rstrip() == self.vendor and model.rstrip() == self.model
+
+
+_BUILT_IN = tuple(
+    QuirkEntry(vendor, model, Quirk(flags), built_in=True) for vendor, model, flags in KNOWN_DEVICES
+)
+_BUILT_IN_OF = {
+    vendor: tuple(entry for entry in _BUILT_IN if entry.vendor == vendor)
+    for vendor in {entry.vendor for entry in _BUILT_IN}
+}
 
 
 class QuirkTable:
@@ -69,7 +101,7 @@ class QuirkTable:
 
     def entries(self) -> tuple[QuirkEntry, ...]:
         """Return the entries in the order in which they are tried."""
-        return tuple(self._entries)
+        return (*self._entries, *_BUILT_IN)
 
     def add(self, text: str, *, first: bool = False) -> QuirkEntry:
         """Add an entry written ``vendor:model:flags``, as for the kernel's ``dev_flags``.
@@ -93,9 +125,9 @@ class QuirkTable:
         undefined = bits & ~sum(Quirk)
         if bits < 0 or undefined:
             raise InvalidRequest(f"quirk {text!r}: flag bits {undefined:#x} have no meaning")
-        if len(vendor) > 8 or len(model) > 16:
+        if len(vendor) > _VENDOR_CHARACTERS or len(model) > _MODEL_CHARACTERS:
             raise InvalidRequest(f"quirk {text!r}: a vendor has at most 8 characters, a model at most 16")
-        entry = QuirkEntry(vendor.strip(), model.strip(), Quirk(bits))
+        entry = QuirkEntry(vendor.rstrip(), model.rstrip(), Quirk(bits))
         # A new list each time: a scan in another thread may be on its way through the old one.
         with self._adding:
             self._entries = [entry, *self._entries] if first else [*self._entries, entry]
@@ -103,7 +135,7 @@ class QuirkTable:
 
     def lookup(self, vendor: str, model: str) -> Quirk:
         """Return the flags for a device."""
-        for entry in self._entries:
-            if vendor.strip() == entry.vendor and model.strip().startswith(entry.model):
+        for entry in (*self._entries, *_BUILT_IN_OF.get(vendor.strip(), ())):
+            if entry.means(vendor, model):
                 return entry.flags
         return self.default

@@ -66,6 +66,20 @@ def test_a_command_from_issue_to_end(trace: CommandTrace, device: LogicalUnit, l
     assert lines == [f"{NAME} issued", f"{NAME} done GOOD 0 µs"]
 
 
+def test_what_a_driver_gives_back(
+    trace: CommandTrace, device: LogicalUnit, driver: ScriptedDriver, lines: list[str]
+) -> None:
+    driver.units[0, 0, 1].on(0x28, Answer(status=0x18, residual=512), Answer(data=bytes(512)))
+    trace.set(level("llcomplete=1"))
+    buffer = memoryview(bytearray(512))
+    for _ in range(2):
+        execute(device, READ_10, data_in=buffer)
+    assert lines == [
+        f"{NAME} given back status=0x18 host=0x00 residual=512",
+        f"{NAME} given back status=0x00 host=0x00 residual=0",
+    ]
+
+
 def test_a_command_that_takes_time(
     trace: CommandTrace, device: LogicalUnit, driver: ScriptedDriver, clock: FakeClock, lines: list[str]
 ) -> None:

@@ -22,7 +22,7 @@ NOT_STARTED = Answer.check(2, 0x04, 0x02)
 
 @pytest.mark.parametrize("with_handlers", [False, True])
 @pytest.mark.parametrize(
-    ("sense", "tries"), [(fixed_sense(5, 0x20), 1), (fixed_sense(0xB), 3), (fixed_sense(6, 0x29), 1)]
+    ("sense", "tries"), [(fixed_sense(5, 0x24), 1), (fixed_sense(0xB), 3), (fixed_sense(4, 0x44), 1)]
 )
 def test_eh_05_get_sense(rig: Rig, sense: bytes, tries: int, with_handlers: bool) -> None:
     if with_handlers:

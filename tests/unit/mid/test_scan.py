@@ -96,10 +96,12 @@ def test_sc_03_three_passes_if_no_data_comes(
     driver.unit(0, 0, 0, b"")
     driver.unit(0, 1, 0)
     driver.start(subsystem)
-    assert luns(subsystem) == [0]
-    assert str(subsystem.devices()[0].address) == "0:0:1:0"
-    assert len([1 for address, _ in driver.commands if address.target == 0]) == 3
+    silent, other = subsystem.devices()
+    assert str(other.address) == "0:0:1:0"
+    inquiries = [cdb for address, cdb in driver.commands if address.lun == address.target == 0 == cdb[1]]
+    assert len([cdb for cdb in inquiries if cdb[0] == INQUIRY]) == 3
     assert "0:0:0:0: INQUIRY ended well three times, each time without data" in caplog.text
+    assert (silent.vendor, silent.type, silent.scsi_level, any(silent.inquiry_data)) == ("", 0, 0, False)
 
 
 @pytest.mark.parametrize("data", [b"\xff" * 5, b"\xff" * 36, b"\x00" * 5, bytes(range(0x80, 0xA4))])
@@ -156,10 +158,41 @@ def test_sc_04_the_second_inquiry_has_the_announced_length(
 
 
 def test_sc_04_quirk_inquiry_36(subsystem: Subsystem, driver: ScriptedDriver) -> None:
-    subsystem.quirks.add("SCRIPTED:Scripted:0x400")
+    subsystem.quirks.add("SCRIPTED:Scripted disk:0x400")
     driver.unit(0, 0, 0, inquiry_data(version=2, length=96))
     driver.start(subsystem)
     assert inquiries(driver) == [36]
+
+
+@pytest.mark.parametrize(
+    ("limit", "version", "additional", "lengths"),
+    [
+        (64, 2, 91, [64]),
+        (64, 5, 91, [64]),
+        (64, 6, 91, [64, 96]),
+        (36, 6, 91, [36, 96]),
+        (64, 2, 31, [64]),
+        (64, 6, 251, [64]),
+    ],
+)
+def test_sc_04_a_driver_sets_a_limit_for_old_devices(
+    subsystem: Subsystem,
+    driver: ScriptedDriver,
+    limit: int,
+    version: int,
+    additional: int,
+    lengths: list[int],
+) -> None:
+    def hook(name: str, subject: object) -> None:
+        if name == "slave_alloc":
+            subject.inquiry_len = limit  # type: ignore[attr-defined]
+
+    driver.hook = hook
+    data = bytearray(inquiry_data(version=version).ljust(256, b"x"))
+    data[4] = additional
+    driver.unit(0, 0, 0, bytes(data))
+    driver.start(subsystem)
+    assert inquiries(driver) == lengths
 
 
 def test_sc_04_a_failed_second_inquiry_falls_back(
@@ -291,7 +324,7 @@ def test_sc_11_qualifier_1_is_added_and_only_sg_binds(subsystem: Subsystem, driv
 
 
 def test_sc_12_types(subsystem: Subsystem, driver: ScriptedDriver) -> None:
-    subsystem.quirks.add("ROM:Scripted:0x100")
+    subsystem.quirks.add("ROM:Scripted disk:0x100")
     driver.max_lun = 0x10000
     driver.unit(0, 0, 0)
     driver.unit(0, 0, 0xC101)
@@ -321,7 +354,7 @@ def test_sc_12_restart_and_tagging(
     restart: bool,
     tagged: bool,
 ) -> None:
-    subsystem.quirks.add(f"{vendor}:Scripted:{flags}")
+    subsystem.quirks.add(f"{vendor}:Scripted disk:{flags}")
     inquiry = bytearray(inquiry_data(vendor=vendor, version=version))
     inquiry[7] = byte_7
     driver.unit(0, 0, 0, bytes(inquiry))
@@ -336,7 +369,7 @@ def test_sc_12_restart_and_tagging(
 def test_sc_12_cds_are_not_asked_for_luns(
     subsystem: Subsystem, driver: ScriptedDriver, device_type: int, flags: int, asked: bool
 ) -> None:
-    subsystem.quirks.add(f"SCRIPTED:Scripted:{flags}")
+    subsystem.quirks.add(f"SCRIPTED:Scripted disk:{flags}")
     driver.unit(0, 0, 0, inquiry_data(device_type=device_type))
     driver.start(subsystem)
     assert (REPORT_LUNS in {cdb[0] for _, cdb in driver.commands}) is asked
@@ -390,11 +423,30 @@ def test_sc_14_a_page_longer_than_an_allocation_length_is_cut(
     assert len(subsystem.devices()[0].vpd_pages[0x83]) == 0xFFFF
 
 
-@pytest.mark.parametrize(("version", "quirk"), [(2, 0), (6, 1 << 26)])
-def test_sc_14_old_devices_and_a_quirk_mean_no_vpd(
-    subsystem: Subsystem, driver: ScriptedDriver, version: int, quirk: int
+@pytest.mark.parametrize(
+    ("version", "quirk", "asked"),
+    [
+        (2, 0, False),
+        (3, 0, False),
+        (4, 0, True),
+        (6, 0, True),
+        (6, 1 << 26, False),
+        (2, 1 << 28, False),
+        (3, 1 << 28, True),
+        (6, 1 << 26 | 1 << 28, True),
+    ],
+)
+def test_sc_14_old_devices_and_quirks(
+    subsystem: Subsystem, driver: ScriptedDriver, version: int, quirk: int, asked: bool
 ) -> None:
-    subsystem.quirks.add(f"SCRIPTED:Scripted:{quirk}")
+    subsystem.quirks.add(f"SCRIPTED:Scripted disk:{quirk}")
     driver.unit(0, 0, 0, inquiry_data(version=version))
     driver.start(subsystem)
-    assert not [cdb for _, cdb in driver.commands if cdb[0] == INQUIRY and cdb[1] & 1]
+    assert any(cdb[0] == INQUIRY and cdb[1] & 1 for _, cdb in driver.commands) is asked
+
+
+def test_sc_14_a_quirk_keeps_upper_level_drivers_away(subsystem: Subsystem, driver: ScriptedDriver) -> None:
+    subsystem.quirks.add("SCRIPTED:Scripted disk:0x100000")
+    driver.unit(0, 0, 0)
+    driver.start(subsystem)
+    assert not subsystem.devices()[0].accessible

@@ -64,7 +64,7 @@ def test_sc_20_no_response_at_lun_0_ends_the_target(subsystem: Subsystem, driver
 def test_sc_21_who_is_asked_for_luns(
     subsystem: Subsystem, driver: ScriptedDriver, version: int, quirk: int, max_lun: int, asked: bool
 ) -> None:
-    subsystem.quirks.add(f"SCRIPTED:Scripted:{quirk}")
+    subsystem.quirks.add(f"SCRIPTED:Scripted disk:{quirk}")
     driver.max_lun = max_lun
     populate(driver, 0, 1, version=version)
     driver.start(subsystem)
@@ -80,7 +80,7 @@ def test_sc_21_quirk_nolun_and_a_target_that_will_not_be_asked(
             subject.no_report_luns = True  # type: ignore[attr-defined]
 
     driver.hook = hook
-    subsystem.quirks.add("ONE:Scripted:1")
+    subsystem.quirks.add("ONE:Scripted disk:1")
     populate(driver, 0, 1, 3)
     driver.unit(0, 1, 0, inquiry_data(vendor="ONE"))
     driver.unit(0, 1, 1, inquiry_data(vendor="ONE"))
@@ -208,7 +208,7 @@ def test_sc_25_sequential(
     max_lun: int,
     found: list[int],
 ) -> None:
-    subsystem.quirks.add(f"SCRIPTED:Scripted:{quirk}")
+    subsystem.quirks.add(f"SCRIPTED:Scripted disk:{quirk}")
     driver.max_lun = max_lun
     for lun in range(max(there) + 2):
         absent = {"qualifier": 3, "device_type": 0x1F} if lun not in there else {}

@@ -80,7 +80,7 @@ def write_attached(subsystem: Subsystem, data: bytes) -> int:
 def device_info(quirks: QuirkTable) -> Iterator[str]:
     """Yield ``scsi/device_info``: the entries in the order in which they are tried."""
     for entry in quirks.entries():
-        yield f"'{entry.vendor:<8}' '{entry.model:<16}' {int(entry.flags):#x}\n"
+        yield f"{entry}\n"
 
 
 def write_device_info(quirks: QuirkTable, data: bytes) -> int:
