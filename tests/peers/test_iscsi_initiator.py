@@ -12,6 +12,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from tests import reconnecting
+from tests.reconnecting import few_logs
+
+__all__ = ["few_logs"]
 
 import midlayer
 from midlayer.lower.iscsi import IscsiDriver, SessionSpec, discover
@@ -24,9 +28,7 @@ from midlayer.upper.sg import execute
 
 IQN = "iqn.2026-11.io.midlayer:tgtd"
 SIZE = 8 << 20
-READY_S = 20.0
 ATTENTIONS = 40
-RECONNECTS = int(os.environ.get("MIDLAYER_RECONNECTS", "100"))
 
 
 class Tgtd:
@@ -135,13 +137,10 @@ def test_resets(tgtd: Tgtd, subsystem: Subsystem) -> None:
         _ready(device.host)
 
 
+@pytest.mark.usefixtures("few_logs")
 def test_reconnects(tgtd: Tgtd, subsystem: Subsystem) -> None:
     host = IscsiDriver(subsystem).add_host(tgtd.spec)
-    device = host.devices()[1]
-    for count in range(RECONNECTS):
-        assert host.hostdata.session.reconnect(f"number {count}", READY_S)
-        _ready(device.host)
-    assert host.hostdata.session.logins == RECONNECTS + 1
+    reconnecting.write_through_reconnects(host, host.devices()[1])
 
 
 def test_a_lun_by_its_url(tgtd: Tgtd) -> None:

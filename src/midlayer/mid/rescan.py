@@ -8,6 +8,7 @@ from typing import NamedTuple
 from midlayer.address import Address
 from midlayer.errors import DeviceGone, NodeError, NoSuchDevice
 from midlayer.mid import scan
+from midlayer.mid.command import HostByte
 from midlayer.mid.dispatch import execute
 from midlayer.mid.host import Host
 from midlayer.mid.inquiry import INQUIRY_TIMEOUT_S
@@ -16,6 +17,14 @@ from midlayer.mid.subsystem import Subsystem
 from midlayer.mid.target import Target
 from midlayer.standards.sense import SenseKey
 from midlayer.standards.spc import Inquiry, PeripheralQualifier
+
+_TRANSPORT_LOST = frozenset(
+    {
+        HostByte.DID_TRANSPORT_DISRUPTED,
+        HostByte.DID_TRANSPORT_FAILFAST,
+        HostByte.DID_TRANSPORT_MARGINAL,
+    }
+)
 
 
 class Action(StrEnum):
@@ -88,7 +97,7 @@ def _judge(device: LogicalUnit, *, remove: bool) -> Step | None:
         return Step(Action.KEEP, host_no, address, f"can not be asked, because it is {device.state.value}")
     try:
         reason = _vanished(device)
-    except NodeError as error:
+    except (NodeError, _NotAsked) as error:
         return Step(Action.KEEP, host_no, address, f"can not be asked: {error}")
     if not reason:
         return None
@@ -106,6 +115,8 @@ def _vanished(device: LogicalUnit) -> str:
     cdb = Inquiry(allocation_length=36).encode()
     result = execute(device, cdb, data_in=memoryview(buffer), timeout_s=INQUIRY_TIMEOUT_S, passthrough=True)
     sense = result.sense
+    if result.host_byte in _TRANSPORT_LOST:  # it may well be there; nothing is known of it
+        raise _NotAsked(f"INQUIRY ended with {result.outcome}")
     if result.host_byte:
         return f"INQUIRY ended with {result.outcome}"
     if sense is not None and sense.key == SenseKey.ILLEGAL_REQUEST and sense.asc == 0x25:
@@ -113,6 +124,10 @@ def _vanished(device: LogicalUnit) -> str:
     if result.ok and len(result.data) and buffer[0] >> 5 == PeripheralQualifier.NOT_SUPPORTED:
         return "its target answers with qualifier 011b"
     return ""
+
+
+class _NotAsked(Exception):
+    """The way to a device is broken."""
 
 
 def _reported_by_targets(host: Host) -> list[Step]:

@@ -8,11 +8,12 @@ import pytest
 
 from midlayer.address import Address
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
+from midlayer.mid.command import HostByte
 from midlayer.mid.host import Host
 from midlayer.mid.logical_unit import DeviceState
 from midlayer.mid.rescan import Action, carry_out, plan, user_of
 from midlayer.mid.subsystem import Subsystem
-from midlayer.testing import FakeClock
+from midlayer.testing import Answer, FakeClock, ScriptedDriver
 from midlayer.upper.sg import BoundDevice
 
 Short = list[tuple[Action, str]]
@@ -152,3 +153,16 @@ def test_an_offline_device_is_not_taken_for_a_gone_one(bus: Bus) -> None:
     assert (step.action, step.reason) == (Action.KEEP, "can not be asked, because it is offline")
     bus.rescan(remove=True)
     assert bus.there() == ALL
+
+
+@pytest.mark.parametrize("lost", ["DID_TRANSPORT_DISRUPTED", "DID_TRANSPORT_FAILFAST"])
+def test_a_lost_transport_says_nothing_of_a_device(lost: str) -> None:
+    driver = ScriptedDriver()
+    unit = driver.unit(0, 0, 0)
+    subsystem = Subsystem(clock=FakeClock())
+    host = driver.start(subsystem)
+    unit.on(0x12, Answer(host_byte=HostByte[lost]))
+    (step,) = (step for step in plan(subsystem, host, remove=True) if step.action is not Action.ADD)
+    assert (step.action, step.reason) == (Action.KEEP, f"can not be asked: INQUIRY ended with {lost}")
+    subsystem.remove_host(host)
+    host.put()

@@ -9,6 +9,10 @@ from random import Random
 
 import pytest
 from iscsi_array import IQN, Array
+from tests import reconnecting
+from tests.reconnecting import few_logs
+
+__all__ = ["few_logs"]
 
 from midlayer.errors import NodeError
 from midlayer.iscsi.codes import AsyncEvent
@@ -173,6 +177,35 @@ def test_a_lost_session_comes_back_and_commands_wait(log_in: LogIn, array: Array
     assert ended.wait(WAIT_S)
     assert (command.status, command.host_byte) == (0, 0)
     assert host.hostdata.session.logins == 2
+
+
+@pytest.mark.usefixtures("few_logs")
+def test_writes_through_many_reconnects(log_in: LogIn) -> None:
+    host = log_in()
+    reconnecting.write_through_reconnects(host, host.devices()[0])
+
+
+@pytest.mark.usefixtures("few_logs")
+def test_no_command_is_sent_twice_however_often_the_session_is_lost(log_in: LogIn, array: Array) -> None:
+    host = log_in()
+    device = host.devices()[3]
+    census = None
+    for number in range(reconnecting.RECONNECTS):
+        array.scripted.commands.clear()
+        flight = reconnecting.Flight()
+        cdbs = [bytes((0x00, 0, number >> 8 & 255, number & 255, at, 0)) for at in range(8)]
+        for cdb in cdbs:
+            flight.send(device, cdb)
+        reconnecting.reconnect(host, number)
+        flight.wait(len(cdbs))
+        seen = [cdb for _, cdb in array.scripted.commands]
+        good = [command.cdb for command in flight.ends if not (command.host_byte or command.status)]
+        assert all(seen.count(cdb) <= 1 for cdb in cdbs)
+        assert all(seen.count(cdb) == 1 for cdb in good)
+        del flight
+        if number == 20:
+            census = reconnecting.Census.take(host)
+    reconnecting.assert_no_leak(census, host)
 
 
 def test_what_was_under_way_ends_cleanly_when_the_session_is_lost(log_in: LogIn, array: Array) -> None:
