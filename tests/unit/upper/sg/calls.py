@@ -176,6 +176,7 @@ class Opened:
 
     def sg_io(self, sent: Sent, *names: str) -> Any:
         """SG_IO; the named members of the header afterwards, or its return value."""
+        self.using.kept.append(sent)  # the device may write there after a signal has ended the call
         result = self.raw(SG_IO, ctypes.addressof(sent.header))
         return tuple(getattr(sent.header, name) for name in names) if names and result == 0 else result
 
@@ -190,6 +191,7 @@ class Opened:
         header.din_xfer_len, header.din_xferp, header.timeout = length, at(buffer) if length else 0, 20000
         for name, value in fields.items():
             setattr(header, name, value)
+        self.using.kept.append((header, buffer, sense, command))
         result = self.raw(SG_IO, at(header))
         if result != 0 or not names:
             return result

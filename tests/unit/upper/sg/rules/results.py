@@ -161,6 +161,7 @@ def _(u: Using) -> Any:
 
 def direct(f: Opened, offset: int = 0, length: int = 512, **fields: int) -> Any:
     room = ctypes.create_string_buffer(8192)
+    f.using.kept.append(room)
     at = (ctypes.addressof(room) + 4095) // 4096 * 4096 + offset
     sent = hdr(READ_BLOCK, length, dxferp=at, flags=DIRECT, **fields)
     return f.sg_io(sent, "status", "info")
