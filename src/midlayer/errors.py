@@ -109,7 +109,11 @@ class DriverError(SubsystemError):
 
 
 class NodeError(MidlayerError, OSError):
-    """A device node or a sysfs file could not be used."""
+    """A device node, a sysfs file or the file of a disk could not be used; the text says which, and why."""
+
+    def __str__(self) -> str:
+        # OSError would put the number before a text that says what the number means.
+        return str(self.strerror) if self.strerror else super().__str__()
 
 
 class NodePermission(NodeError, PermissionError):

@@ -186,7 +186,8 @@ class Client:
 
     def _lost(self, error: Exception) -> DaemonError:
         self._http.close()
-        return DaemonError(f"{self._path}: the daemon ended before it answered ({error})")
+        why = getattr(error, "strerror", None) or error
+        return DaemonError(f"{self._path}: the daemon ended before it answered ({why})")
 
 
 class RemoteDevice:

@@ -30,14 +30,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextlib.contextmanager
 def mounted(server: NodeServer, directory: Path) -> Iterator[None]:
-    """Have the nodes of a server in a directory, until the end.
+    """Have the nodes of a server in a directory, which is made if it is not there, until the end.
 
     Raises:
         UsageError: If that is not possible here; with what to do.
     """
     clean_up(directory)
-    if not directory.is_dir():
-        raise UsageError(f"{directory}: not a directory; make it first: mkdir -p {directory}")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{directory}: {error.strerror}; nodes are mounted on a directory") from error
     descriptor = _mount(directory)
     handles = Handles()
     connection = Connection(descriptor, NodeFilesystem(server, handles).handlers, name="fuse")
