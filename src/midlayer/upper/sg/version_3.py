@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_HEADER_CDB_BYTES = 252
 _INTERFACE_ID = ord("S")
+_ALL_IS_WELL = bytes(ANSWER.size)
 
 
 def start(
@@ -116,7 +117,9 @@ def answer(request: Request, memory: Memory) -> bytes:
     status, host_status = request.status, request.host_byte
     info = INFO_DIRECT_IO if request.transfer is not None and request.transfer.kind == "dio" else 0
     if not (status or host_status or request.sense_data):
-        return ANSWER.pack(0, 0, 0, 0, 0, 0, request.residual, request.duration_ms, info)
+        if request.residual or request.duration_ms or info:
+            return ANSWER.pack(0, 0, 0, 0, 0, 0, request.residual, request.duration_ms, info)
+        return _ALL_IS_WELL
     sense_length = driver_status = 0
     if request.mx_sb_len and request.sbp and request.has_sense:
         sense = request.sense.ljust(SENSE_BYTES, b"\0")

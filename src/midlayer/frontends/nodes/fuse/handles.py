@@ -64,8 +64,9 @@ class NodeHandle:
     ) -> None:
         self._owner = owner
         self._uid = call.uid
+        self._opener = _caller(call, owner)
         call.interruptible = device.interrupt
-        self.file: SgFile | ScsimonFile = device.open(flags, caller=_caller(call, owner), bsg=bsg)
+        self.file: SgFile | ScsimonFile = device.open(flags, caller=self._opener, bsg=bsg)
         self._lock = threading.Lock()
         self._waiting: list[Callable[[], None]] = []
         self.file.fasync(self._wake)
@@ -87,7 +88,8 @@ class NodeHandle:
     def ioctl(self, call: Call, number: int, argument: int, flags: int) -> int:
         file = self._for(call)
         file.abi = ILP32 if flags & protocol.IOCTL_32BIT else LP64
-        return file.ioctl(number, argument, ProcessMemory(call.thread), caller=_caller(call, self._owner))
+        caller = self._opener if call.uid == self._uid else _caller(call, self._owner)
+        return file.ioctl(number, argument, ProcessMemory(call.thread), caller=caller)
 
     def poll(self, notify: Callable[[], None] | None) -> int:
         if notify is not None:
@@ -111,6 +113,8 @@ class NodeHandle:
         return self.file
 
     def _wake(self, band: int) -> None:
+        if not self._waiting:  # `poll` looks at the file after it has put something there
+            return
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for notify in waiting:

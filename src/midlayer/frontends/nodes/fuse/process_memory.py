@@ -12,35 +12,62 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from struct import Struct
+from typing import NamedTuple, Self
 
 _MOST_AT_ONCE = 256 << 20
 _SMALL_BYTES = 512
+_LAST_ADDRESS = (1 << 64) - 1
 _READ = 0
 """Number of read(2) on x86-64; what other machines number otherwise is not recognised."""
 
+_IOVECS = Struct("PNPN")  # ours, theirs: base and length
 _libc = ctypes.CDLL(None, use_errno=True)
+_quick_libc = ctypes.CDLL(None)  # without errno, which would be swapped in and out at each call
 
 
-class _Piece(ctypes.Structure):
-    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+class _Move(NamedTuple):
+    """A function of the C library that moves bytes between processes, and the same with errno."""
+
+    quick: Callable[..., int]
+    with_errno: Callable[..., int]
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        quick, with_errno = _quick_libc[name], _libc[name]
+        quick.restype = with_errno.restype = ctypes.c_ssize_t
+        return cls(quick, with_errno)
 
 
-class _Scratch(threading.local):
+_READ_THERE, _WRITE_THERE = _Move.named("process_vm_readv"), _Move.named("process_vm_writev")
+# Arguments that are made already cost less than numbers that ctypes has to convert.
+_ONE, _NO_FLAGS = ctypes.c_ulong(1), ctypes.c_ulong(0)
+
+
+class _Scratch:
     """What every call needs, made once for each thread."""
 
+    __slots__ = ("at_room", "iovecs", "ours", "room", "theirs")
+
     def __init__(self) -> None:
-        self.local, self.remote = _Piece(), _Piece()
-        self.at_local, self.at_remote = ctypes.addressof(self.local), ctypes.addressof(self.remote)
-        self.room = bytearray(_SMALL_BYTES)
-        self.at_room = ctypes.addressof((ctypes.c_char * _SMALL_BYTES).from_buffer(self.room))
+        self.iovecs = bytearray(_IOVECS.size)
+        base = _address(self.iovecs)
+        self.ours, self.theirs = ctypes.c_void_p(base), ctypes.c_void_p(base + _IOVECS.size // 2)
+        room = bytearray(_SMALL_BYTES)
+        self.room, self.at_room = memoryview(room), _address(room)
 
 
-_scratch = _Scratch()
-_pointer = ctypes.c_void_p
-_arguments = (ctypes.c_int, _pointer, ctypes.c_ulong, _pointer, ctypes.c_ulong, ctypes.c_ulong)
-_read, _write = _libc.process_vm_readv, _libc.process_vm_writev
-_read.argtypes = _write.argtypes = _arguments
-_read.restype = _write.restype = ctypes.c_ssize_t
+def _address(room: bytearray) -> int:
+    return ctypes.addressof((ctypes.c_char * len(room)).from_buffer(room))
+
+
+class _OfThread(threading.local):
+    def __init__(self) -> None:
+        self.scratch = _Scratch()
+
+
+_own = _OfThread()
+_put_iovecs = _IOVECS.pack_into
 
 
 class ProcessMemory:
@@ -60,11 +87,11 @@ class ProcessMemory:
         if not self._thread or length > _MOST_AT_ONCE:
             raise _error(errno.EFAULT)
         if length <= _SMALL_BYTES:
-            scratch = _scratch
-            self._move(_read, scratch.at_room, address, length)
-            return bytes(scratch.room[:length])
+            scratch = _own.scratch
+            self._move(_READ_THERE, scratch, scratch.at_room, address, length)
+            return scratch.room[:length].tobytes()
         room = ctypes.create_string_buffer(length)
-        self._move(_read, ctypes.addressof(room), address, length)
+        self._move(_READ_THERE, _own.scratch, ctypes.addressof(room), address, length)
         return room.raw
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
@@ -75,28 +102,28 @@ class ProcessMemory:
         if not self._thread:
             raise _error(errno.EFAULT)
         if length <= _SMALL_BYTES:
-            scratch = _scratch
+            scratch = _own.scratch
             scratch.room[:length] = data
-            self._move(_write, scratch.at_room, address, length)
+            self._move(_WRITE_THERE, scratch, scratch.at_room, address, length)
             return
         view = memoryview(data)
         source = ctypes.c_char * length
         room = source.from_buffer_copy(view) if view.readonly else source.from_buffer(view)
-        self._move(_write, ctypes.addressof(room), address, length)
+        self._move(_WRITE_THERE, _own.scratch, ctypes.addressof(room), address, length)
 
     def view(self, address: int, length: int, *, writable: bool) -> memoryview | None:
         """Return None: it is not ours."""
         return None
 
-    def _move(self, function: Callable[..., int], ours: int, theirs: int, length: int) -> None:
-        scratch = _scratch
-        local, remote = scratch.local, scratch.remote
-        local.base, local.length = ours, length
-        remote.base, remote.length = theirs, length
-        moved = function(self._thread, scratch.at_local, 1, scratch.at_remote, 1, 0)
+    def _move(self, move: _Move, scratch: _Scratch, ours: int, theirs: int, length: int) -> None:
+        _put_iovecs(scratch.iovecs, 0, ours, length, theirs & _LAST_ADDRESS, length)
+        quick, with_errno = move
+        if quick(self._thread, scratch.ours, _ONE, scratch.theirs, _ONE, _NO_FLAGS) == length:
+            return
+        moved = with_errno(self._thread, scratch.ours, _ONE, scratch.theirs, _ONE, _NO_FLAGS)
         if moved != length:
-            number = ctypes.get_errno() if moved < 0 else errno.EFAULT
-            raise _error(errno.EPERM if number == errno.EPERM else errno.EFAULT)
+            no_right = moved < 0 and ctypes.get_errno() == errno.EPERM
+            raise _error(errno.EPERM if no_right else errno.EFAULT)
 
 
 def buffer_of_read(thread: int, count: int) -> int:
