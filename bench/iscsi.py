@@ -1,4 +1,6 @@
-"""The iSCSI target against Debian's tgtd: both on a file in memory, judged by iscsi-perf, in turns.
+"""The iSCSI target against Debian's tgtd: both on a file in memory that is full, in turns.
+
+iscsi-perf reads; `bench.iscsi_writes` writes, because iscsi-perf does not.
 
 The rate depends on who else uses the machine; the processor time of a command, printed beside it, less so.
 """
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.iscsi_initiator import Ours
+from bench.iscsi_writes import Writer
 from midlayer.frontends.config import parse
 from midlayer.frontends.daemon.core import Daemon
 
@@ -31,7 +34,7 @@ _IOPS = re.compile(r"iops average (\d+)")
 
 
 class Load(NamedTuple):
-    """What iscsi-perf is asked for: commands at once, blocks in each, and the goal by tgtd."""
+    """What is asked for: commands at once, blocks in each, and the goal by tgtd."""
 
     name: str
     depth: int
@@ -44,6 +47,7 @@ LOADS = (
     Load("READ(16) 4 KiB, one at once", 1, 8, 1.1),
     Load("READ(16) 256 KiB, 32 at once", 32, 512, 4.0),
 )
+WRITES = Load("WRITE(16) 4 KiB, 32 at once", 32, 8, 2.0)
 
 
 def run() -> Iterator[str]:
@@ -57,17 +61,23 @@ def run() -> Iterator[str]:
         theirs = stack.enter_context(_tgtd(directory))
         ours = stack.enter_context(serving(_disk(directory)))
         for load in LOADS:
-            best = [Rate(0, 0.0), Rate(0, 0.0)]
-            for _ in range(ROUNDS):
-                best = [max(best[at], _perf(server, load)) for at, server in enumerate((theirs, ours))]
-            their_rate, our_rate = best
-            ratio = our_rate.per_second / max(their_rate.per_second, 1)
-            mark = "ok  " if ratio >= load.goal else "MISS"
-            yield (
-                f"{mark} {load.name:<30} {our_rate}  tgtd {their_rate}"
-                f"  ratio {ratio:5.2f}  goal at least {load.goal:g}"
-            )
+            yield _compared(load, theirs, ours, _perf)
+        yield _compared(WRITES, theirs, ours, _writes)
         yield from _initiators(theirs)
+
+
+def _compared(load: Load, theirs: Server, ours: Server, measure: Callable[[Server, Load], Rate]) -> str:
+    """Measure both in turns, and return the line about the best of each."""
+    best = [Rate(0, 0.0), Rate(0, 0.0)]
+    for _ in range(ROUNDS):
+        best = [max(best[at], measure(server, load)) for at, server in enumerate((theirs, ours))]
+    their_rate, our_rate = best
+    ratio = our_rate.per_second / max(their_rate.per_second, 1)
+    mark = "ok  " if ratio >= load.goal else "MISS"
+    return (
+        f"{mark} {load.name:<30} {our_rate}  tgtd {their_rate}"
+        f"  ratio {ratio:5.2f}  goal at least {load.goal:g}"
+    )
 
 
 def _initiators(server: Server) -> Iterator[str]:
@@ -115,6 +125,22 @@ def _perf(server: Server, load: Load) -> Rate:
     return Rate(per_second, (server.cpu_s() - before) / max(per_second * SECONDS, 1) * 1e6)
 
 
+def _writes(server: Server, load: Load) -> Rate:
+    with closing(Writer(server.url, SIZE // 512)) as writer:
+        before = server.cpu_s()
+        per_second = writer.measure(load.depth, SECONDS)
+        return Rate(per_second, (server.cpu_s() - before) / max(per_second * SECONDS, 1) * 1e6)
+
+
+def _filled(image: Path) -> Path:
+    """Make a file in which every block was written: holes are all one page of zeros, and quicker to read."""
+    piece = os.urandom(1 << 20)
+    with image.open("wb") as file:
+        for _ in range(SIZE // len(piece)):
+            file.write(piece)
+    return image
+
+
 @contextmanager
 def serving(text: str) -> Iterator[Server]:
     """Run our target with a configuration in a process of its own, as tgtd is one."""
@@ -138,7 +164,7 @@ def _disk(directory: Path) -> str:
 [[host]]
 driver = "virtual"
 [[host.unit]]
-file = "{directory / "ours.img"}"
+file = "{_filled(directory / "ours.img")}"
 size = {SIZE}
 [[target]]
 iqn = "{OUR_IQN}"
@@ -162,9 +188,7 @@ def _serve(text: str, writer: int) -> None:
 @contextmanager
 def _tgtd(directory: Path) -> Iterator[Server]:
     """Run Debian's user-space target with one LUN on a file."""
-    image = directory / "tgtd.img"
-    with image.open("wb") as file:
-        file.truncate(SIZE)
+    image = _filled(directory / "tgtd.img")
     environment = os.environ | {"TGT_IPC_SOCKET": str(directory / "tgtd.socket")}
     command = ["tgtd", "-f", "-C", CONTROL, "--iscsi", f"portal=127.0.0.1:{TGTD_PORT}"]
     with subprocess.Popen(

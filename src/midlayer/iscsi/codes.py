@@ -8,6 +8,7 @@ NO_TAG = 0xFFFFFFFF
 """A task tag that stands for none."""
 
 HEADER_BYTES = 48
+DIGEST_BYTES = 4
 
 
 class Opcode(IntEnum):

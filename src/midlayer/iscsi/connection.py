@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from midlayer.iscsi import state
+from midlayer.iscsi.codes import DIGEST_BYTES
 from midlayer.iscsi.digest import crc32c
 from midlayer.iscsi.login import LOGIN_DATA_BYTES
 from midlayer.iscsi.negotiation import Parameters
@@ -23,7 +24,7 @@ class Connection:
         parameters: What was agreed on.
         state: Where the connection is.
         output: Buffers to send, in order; `take_output` hands them over.
-        output_bytes: How much they are.
+        output_bytes: How many bytes they are, padding and digests included.
     """
 
     __slots__ = (
@@ -83,11 +84,14 @@ class Connection:
         self.output_bytes += len(header) + length
         if self._header_digest:
             output.append(crc32c(header))
+            self.output_bytes += DIGEST_BYTES
         if not length:
             return
         output.append(data)
         padding = _PADDING[-length & 3]
         if padding:
             output.append(padding)
+            self.output_bytes += len(padding)
         if self._data_digest:
             output.append(crc32c(data, padding))
+            self.output_bytes += DIGEST_BYTES

@@ -49,6 +49,7 @@ _unpack_command = Struct(">BBxxI8sIIII16s").unpack
 _cmd_sn_of = Struct(">24xI20x").unpack
 _WRITE, _FINAL, _IMMEDIATE = 0x20, 0x80, 0x40
 _VARIABLE_LENGTH = 0x7F
+_COMMAND = Opcode.SCSI_COMMAND.value
 
 _SEQUENCED = frozenset(
     {Opcode.NOP_OUT, Opcode.SCSI_COMMAND, Opcode.TASK_MANAGEMENT, Opcode.TEXT, Opcode.LOGOUT}
@@ -69,7 +70,7 @@ class TargetConnection(TargetWrites):
         pings: NOP-Ins of ours that were not answered.
     """
 
-    __slots__ = ("_allowed", "_login", "_policy", "_ready", "_text", "_text_rest", "identity")
+    __slots__ = ("_allowed", "_commands", "_login", "_policy", "_ready", "_text", "_text_rest", "identity")
 
     def __init__(
         self,
@@ -82,6 +83,7 @@ class TargetConnection(TargetWrites):
         self._login = TargetLogin(policy, self.parameters, random, WINDOW)
         self.identity = self._login.identity
         self._allowed: frozenset[int] = FROM_INITIATOR[State.IN_LOGIN]
+        self._commands = False  # they may come
         self._ready: list[TargetEvent] = []
         self._text = text.TextGatherer()
         self._text_rest = b""
@@ -107,6 +109,11 @@ class TargetConnection(TargetWrites):
         return self._ready.pop(0) if self._ready else None
 
     def _take(self, header: bytes, ahs: bytes, data: Data) -> TargetEvent | None:
+        if header[0] == _COMMAND and self._commands and not self._held:  # nearly all that comes
+            (cmd_sn,) = _cmd_sn_of(header)
+            if cmd_sn == self._exp_cmd_sn:
+                self._exp_cmd_sn = cmd_sn + 1 & MASK
+                return self._take_command(header, ahs, data)
         opcode = header[0] & 0x3F
         if opcode not in self._allowed:
             if self.state is State.IN_LOGIN:  # nothing but a login may come; the connection just ends (6.3)
@@ -152,6 +159,7 @@ class TargetConnection(TargetWrites):
             self._begin_full_feature()
             discovery = self.identity.discovery
             self._allowed = FROM_INITIATOR_IN_DISCOVERY if discovery else FROM_INITIATOR[self.state]
+            self._commands = not discovery
             self._segment_bytes = self.parameters.peer_number("MaxRecvDataSegmentLength")
             self.reader.place = self._place
             return LoggedIn(self.identity)

@@ -16,8 +16,10 @@ from midlayer.iscsi.target_events import FunctionRequest
 from midlayer.iscsi.task import Task
 from midlayer.layout import Layout
 
-_pack_data_in = Struct(">BBBBI8xIIIIIIII").pack
-_pack_response = Struct(">BBBBI8xIIIIIIII").pack
+_pack = Struct(">BBBBI8xIIIIIIII").pack
+"""Headers of Data-In (`pdu.DataIn`) and SCSI Response (`pdu.ScsiResponse`), whose fields have equal sizes."""
+
+_LOGGED_IN = State.LOGGED_IN
 
 
 class TargetResponses(Connection):
@@ -72,35 +74,22 @@ class TargetResponses(Connection):
                 no room for.
             response: What the iSCSI layer says (`midlayer.iscsi.codes.Response`).
         """
-        if self.tasks.pop(task.tag, None) is not task or self.state is not State.LOGGED_IN:
+        tag, length = task.tag, len(data)
+        if self.tasks.pop(tag, None) is not task or self.state is not _LOGGED_IN:
             return
         self._end(task)
-        length = len(data)
         flags = 0x80 if not residual else 0x82 if residual > 0 else 0x84
-        if 0 < length <= self._segment_bytes and not (sense or response):
-            stat_sn = self._stat_sn
-            self._stat_sn = stat_sn + 1 & MASK
-            header = _pack_data_in(
-                *(0x25, flags | 1, 0, status, length, task.tag, NO_TAG, stat_sn),
-                *(self._exp_cmd_sn, self._max_cmd_sn, 0, 0, abs(residual)),
-            )
+        residual = abs(residual)
+        alone = 0 < length <= self._segment_bytes and not sense and not response
+        data_sn = self._send_data(task, memoryview(data)) if length and not alone else 0
+        numbers = self._stat_sn, self._exp_cmd_sn, self._max_cmd_sn
+        self._stat_sn = self._stat_sn + 1 & MASK
+        if alone:  # the status goes with the data
+            header = _pack(0x25, flags | 1, 0, status, length, tag, NO_TAG, *numbers, 0, 0, residual)
             self._send_ready(header, data, length)
             return
-        data_sn = self._send_data(task, memoryview(data)) if length else 0
         body = len(sense).to_bytes(2, "big") + sense if sense else b""
-        header = _pack_response(
-            0x21,
-            flags,
-            response,
-            status,
-            len(body),
-            task.tag,
-            0,
-            *self._next_numbers(),
-            data_sn,
-            0,
-            abs(residual),
-        )
+        header = _pack(0x21, flags, response, status, len(body), tag, 0, *numbers, data_sn, 0, residual)
         self._send_ready(header, body, len(body))
 
     def respond_function(self, request: FunctionRequest, response: FunctionResponse) -> None:
@@ -166,21 +155,8 @@ class TargetResponses(Connection):
         count = 0
         pieces = data_in_pdus(data, self._segment_bytes, self.parameters.number("MaxBurstLength"))
         for offset, piece, final in pieces:
-            header = _pack_data_in(
-                0x25,
-                final,
-                0,
-                0,
-                len(piece),
-                task.tag,
-                NO_TAG,
-                0,
-                self._exp_cmd_sn,
-                self._max_cmd_sn,
-                count,
-                offset,
-                0,
-            )
+            numbers = 0, self._exp_cmd_sn, self._max_cmd_sn
+            header = _pack(0x25, final, 0, 0, len(piece), task.tag, NO_TAG, *numbers, count, offset, 0)
             self._send_ready(header, piece, len(piece))
             count += 1
         return count
@@ -200,11 +176,6 @@ class TargetResponses(Connection):
 
     def _numbers(self) -> dict[str, Any]:
         return {"stat_sn": self._stat_sn, "exp_cmd_sn": self._exp_cmd_sn, "max_cmd_sn": self._max_cmd_sn}
-
-    def _next_numbers(self) -> tuple[int, int, int]:
-        stat_sn = self._stat_sn
-        self._stat_sn = stat_sn + 1 & MASK
-        return stat_sn, self._exp_cmd_sn, self._max_cmd_sn
 
     def _status(self, response: Layout, data: bytes = b"") -> None:
         """Send a PDU that takes up a StatSN."""

@@ -12,18 +12,20 @@ _LARGEST_KEPT_BYTES = 1 << 20
 _MOST_KEPT = 64
 
 
-def send_all(connection: socket.socket, buffers: Sequence[Buffer]) -> None:
-    """Send every byte of `buffers`, in order.
+def send_all(connection: socket.socket, buffers: Sequence[Buffer], total: int) -> None:
+    """Send every byte of `buffers`, which are `total` bytes, in order.
 
     Raises:
         OSError: If the connection is gone.
     """
-    for first in range(0, len(buffers), _MOST_BUFFERS):
-        group = buffers[first : first + _MOST_BUFFERS]
-        sent = connection.sendmsg(group)
-        total = sum(map(len, group))
-        if sent < total:
-            _send_rest(connection, group, sent)
+    if len(buffers) > _MOST_BUFFERS:
+        for first in range(0, len(buffers), _MOST_BUFFERS):
+            group = buffers[first : first + _MOST_BUFFERS]
+            send_all(connection, group, sum(map(len, group)))
+        return
+    sent = connection.sendmsg(buffers)
+    if sent < total:
+        _send_rest(connection, buffers, sent)
 
 
 def _send_rest(connection: socket.socket, group: Sequence[Buffer], sent: int) -> None:
@@ -37,13 +39,17 @@ def _send_rest(connection: socket.socket, group: Sequence[Buffer], sent: int) ->
 
 
 class BufferPool:
-    """Memory for reads: taken by length, given back once it was sent. Not safe against two threads."""
+    """Memory for reads: taken by length, given back once it was sent. Not safe against two threads.
 
-    __slots__ = ("_free", "_lent")
+    Attributes:
+        lent: Buffers that are on their way out; `sent` takes them back.
+    """
+
+    __slots__ = ("_free", "lent")
 
     def __init__(self) -> None:
         self._free: dict[int, list[memoryview]] = {}
-        self._lent: list[memoryview] = []
+        self.lent: list[memoryview] = []
 
     def take(self, length: int) -> memoryview:
         """Return memory of this length, with anything in it."""
@@ -51,10 +57,6 @@ class BufferPool:
         if free:
             return free.pop()
         return memoryview(bytearray(length))
-
-    def lend(self, buffer: memoryview) -> None:
-        """Take note that a buffer is on its way out; `sent` gives it back."""
-        self._lent.append(buffer)
 
     def give(self, buffer: memoryview) -> None:
         """Take a buffer back."""
@@ -71,6 +73,6 @@ class BufferPool:
 
     def sent(self) -> None:
         """All that was lent has been sent."""
-        lent, self._lent = self._lent, []
-        for buffer in lent:
+        for buffer in self.lent:
             self.give(buffer)
+        self.lent.clear()

@@ -16,13 +16,14 @@ import logging
 import os
 import socket
 import threading
+from _thread import get_ident
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from midlayer.frontends.target import copies, lun_commands, outcome
-from midlayer.frontends.target.export import LunMap, reported_lun
+from midlayer.frontends.target.export import ExportedLun, LunMap, reported_lun
 from midlayer.frontends.target.functions import carry_out
 from midlayer.frontends.target.sending import BufferPool, send_all
 from midlayer.frontends.target.transfer import INVALID_FIELD_IN_CDB, LENGTHS, WHOLE, fitted
@@ -55,15 +56,14 @@ PING_S = 20.0
 """How often a silent initiator is asked whether it is there; one that does not answer in time is dropped."""
 
 COMMAND_TIMEOUT_S = 60.0
-OPERATION_TIMEOUT_S = 7 * 86400.0
-"""For FORMAT UNIT and SANITIZE, which may take as long as a disk needs to write all of its blocks."""
+TIMEOUTS_S: dict[int, float] = dict.fromkeys((Opcode.FORMAT_UNIT, Opcode.SANITIZE), 7 * 86400.0)
+"""For commands that may take as long as a disk needs to write all of its blocks."""
 
 FLUSH_ABOVE_BYTES = 1 << 15
 LONGEST_READ_BYTES = 64 << 20
 
 _FINISHED = Phase.FINISHED
 _REPORT_LUNS = Opcode.REPORT_LUNS
-_OPERATIONS = frozenset({Opcode.FORMAT_UNIT, Opcode.SANITIZE})
 _COPY = Opcode.THIRD_PARTY_COPY_OUT
 _READS_ONLY = lun_commands.READS_ONLY
 
@@ -84,6 +84,7 @@ class Session:
         portal_group: Which of the target's portal groups the connection came through.
         peer: The initiator's address.
         commands: How many there were.
+        heard: How often something was received.
         began: True once the login is over.
         ended_because: Why it ended; empty while it has not.
         aborting: Tags of tasks that are being aborted: what they come to is not told to the initiator.
@@ -107,7 +108,7 @@ class Session:
         self._pool = BufferPool()
         self._thread_id = 0
         self._borrows = True
-        self._heard = 0
+        self.heard = 0
         self._heard_before = -1
         self._sending = False
         self._timer: Timer = clock.call_later(LOGIN_S, self._login_timed_out)
@@ -115,7 +116,7 @@ class Session:
 
     def run(self) -> None:
         """Serve the connection until it ends."""
-        self._thread_id = threading.get_ident()
+        self._thread_id = get_ident()
         try:
             self._serve()
         except OSError as error:
@@ -151,22 +152,23 @@ class Session:
     def _serve(self) -> None:
         receive, iscsi, lock, reader = self._socket.recv_into, self.iscsi, self.lock, self.iscsi.reader
         next_event, command = iscsi.next_event, self._command
+        events: list[TargetEvent] = []
         while not iscsi.closed:
             count = receive(reader.room())
             if not count:
                 self.ended_because = self.ended_because or "the initiator closed the connection"
                 return
-            self._heard += 1
+            self.heard += 1
             with lock:
                 reader.received(count)
-                event = next_event()
-            while event is not None:
+                while (event := next_event()) is not None:
+                    events.append(event)
+            for event in events:
                 if type(event) is Task:
                     command(event)
                 else:
                     self._other(event)
-                with lock:
-                    event = next_event()
+            events.clear()
             if iscsi.output:
                 with lock:
                     self._flush()
@@ -174,27 +176,23 @@ class Session:
     def _command(self, task: Task) -> None:
         """Hand one command to its device."""
         self.commands += 1
-        cdb = task.cdb
+        cdb, room = task.cdb, task.expected_bytes
+        opcode = cdb[0]
         exported = self.luns.get(task.lun)
         device = exported.device() if exported is not None else None
-        if device is None or exported is None or cdb[0] == _REPORT_LUNS:
+        if device is None or exported is None or opcode == _REPORT_LUNS:
             self._answer(task, present=device is not None)
             return
-        if exported.read_only and cdb[0] not in _READS_ONLY:
-            self._respond(task, 2, lun_commands.WRITE_PROTECTED, residual=task.expected_bytes)
+        if exported.read_only and opcode not in _READS_ONLY:
+            self._respond(task, 2, lun_commands.WRITE_PROTECTED, residual=room)
             return
-        if cdb[0] == _COPY and (sense := copies.refusal(cdb, task.data_out, self.luns.values())):
-            self._respond(task, 2, sense, residual=task.expected_bytes)
-            return
-        room = task.expected_bytes
-        lengths = LENGTHS.get(cdb[0])
+        lengths = LENGTHS.get(opcode)
         if lengths is None:
-            whole = WHOLE.get(cdb[0])
-            if whole is not None and 0 < whole(cdb) * exported.block_bytes < room:
-                self._respond(task, 2, INVALID_FIELD_IN_CDB, residual=room)
+            if refusal := self._refusal(task, exported):
+                self._respond(task, 2, refusal, residual=room)
                 return
-        elif lengths(cdb) * exported.block_bytes > room:
-            cdb, room = fitted(task, cdb, lengths(cdb), exported.block_bytes)
+        elif (wanted := lengths(cdb)) * exported.block_bytes > room:
+            cdb, room = fitted(task, cdb, wanted, exported.block_bytes)
             if not room:
                 self._respond(task, 0, residual=-task.overflow_bytes)
                 return
@@ -206,7 +204,7 @@ class Session:
             cdb,
             task.data_out,
             data_in,
-            OPERATION_TIMEOUT_S if cdb[0] in _OPERATIONS else COMMAND_TIMEOUT_S,
+            COMMAND_TIMEOUT_S if lengths is not None else TIMEOUTS_S.get(opcode, COMMAND_TIMEOUT_S),
             0,
             True,
             partial(self._finished_read_only if exported.read_only else self._finished, task, data_in),
@@ -218,6 +216,16 @@ class Session:
         if command.phase is not _FINISHED and task.data_out is not None:
             with self.lock:
                 self.iscsi.reader.keep()
+
+    def _refusal(self, task: Task, exported: ExportedLun) -> bytes:
+        """Return sense data for what must not reach a device; nothing for all else."""
+        opcode = task.cdb[0]
+        if opcode == _COPY:
+            return copies.refusal(task.cdb, task.data_out, self.luns.values()) or b""
+        whole = WHOLE.get(opcode)
+        if whole is not None and 0 < whole(task.cdb) * exported.block_bytes < task.expected_bytes:
+            return INVALID_FIELD_IN_CDB
+        return b""
 
     def _answer(self, task: Task, *, present: bool) -> None:
         """Answer what no device is asked for."""
@@ -266,25 +274,25 @@ class Session:
 
     def _finished(self, task: Task, buffer: memoryview | None, command: Command) -> None:
         """A device is done with a command."""
+        task.owner = None  # each has the other, which only the garbage collector would find out
+        iscsi, pool, data = self.iscsi, self._pool, command.data_in
+        odd = command.status or command.host_byte or command.residual or task.overflow_bytes
         with self.lock:
-            if task.tag in self.aborting:
-                self.iscsi.abort(task)
+            if self.aborting and task.tag in self.aborting:
+                iscsi.abort(task)
                 return
-            data = command.data_in
-            if (
-                data is not None
-                and len(data) == task.expected_bytes
-                and not (command.status or command.host_byte or command.residual or task.overflow_bytes)
-            ):
-                self.iscsi.respond(task, 0, b"", data)  # most reads; `outcome.of` would say the same
+            if data is not None and not odd and len(data) == task.expected_bytes:
+                iscsi.respond(task, 0, b"", data)  # most reads; `outcome.of` would say the same
+            elif data is None and not odd and not task.read:
+                iscsi.respond(task, 0)  # most writes
             else:
-                self.iscsi.respond(task, *outcome.of(task, command))
+                iscsi.respond(task, *outcome.of(task, command))
             if buffer is not None and not command.host_byte:  # else the driver may still have it
                 if data is buffer:
-                    self._pool.lend(buffer)
+                    pool.lent.append(buffer)
                 else:
-                    self._pool.give(buffer)
-            if threading.get_ident() != self._thread_id or self.iscsi.output_bytes > FLUSH_ABOVE_BYTES:
+                    pool.give(buffer)
+            if iscsi.output_bytes > FLUSH_ABOVE_BYTES or get_ident() != self._thread_id:
                 self._flush()
 
     def _finished_read_only(self, task: Task, buffer: memoryview | None, command: Command) -> None:
@@ -301,14 +309,16 @@ class Session:
 
     def _flush(self) -> None:
         """Send what waits; the lock is held."""
+        total = self.iscsi.output_bytes
         output = self.iscsi.take_output()
         if not output:
             return
         try:
-            send_all(self._socket, output)
+            send_all(self._socket, output, total)
         except OSError as error:
             self.drop(error.strerror or str(error))
-        self._pool.sent()
+        if self._pool.lent:
+            self._pool.sent()
 
     # The clock's thread
 
@@ -321,7 +331,7 @@ class Session:
         if self.iscsi.closed:  # and its thread still sends, or the timer would have been cancelled
             self.drop("the initiator does not take the last answer")
             return
-        silent, self._heard_before = self._heard == self._heard_before, self._heard
+        silent, self._heard_before = self.heard == self._heard_before, self.heard
         if silent and not self._ask():
             self.drop(f"the initiator said nothing for {2 * PING_S:g} s")
             return

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from midlayer.errors import NodeError
+from midlayer.lower.virtual.mapping import Mapping
 
 _PAGE = mmap.PAGESIZE
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
@@ -37,9 +38,14 @@ class Medium(Protocol):
 
     All methods but `close` raise OSError, after `close` ENODEV. A medium may be closed while other threads
     use it: they end as if they had come before.
+
+    Attributes:
+        size_bytes: How long it is.
+        lends_from_bytes: How long a range has to be for `borrow` to be worth a try.
     """
 
     size_bytes: int
+    lends_from_bytes: int
 
     def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
         """Fill `buffer` with what is at `offset_bytes`."""
@@ -75,6 +81,8 @@ class MemoryMedium:
     Memory that was added by `resize` is a segment of its own. All but the first are looked for only when
     a slice of the first one comes out too short, so that a disk that never grew does not pay for them.
     """
+
+    lends_from_bytes = 16384  # less is copied as quickly, and can not change on its way
 
     def __init__(self, size_bytes: int) -> None:
         self.size_bytes = size_bytes
@@ -224,6 +232,8 @@ class FileMedium:
         NodeError: If the file can not be opened or is smaller than `size_bytes`.
     """
 
+    lends_from_bytes = 65536
+
     def __init__(self, path: Path, size_bytes: int, *, writable: bool = True) -> None:
         flags = os.O_RDONLY if not writable else os.O_RDWR | (os.O_CREAT if size_bytes else 0)
         try:
@@ -239,9 +249,13 @@ class FileMedium:
             raise NodeError(errno.EINVAL, f"{path}: the file has {present} bytes, the disk needs {needed}")
         self.size_bytes = size_bytes or present
         self._file: _Descriptor | None = opened
+        self._mapping: Mapping | None = None
+        self._lends = writable
 
     def read_into(self, offset_bytes: int, buffer: memoryview) -> None:
-        file = self._use()
+        file = self._file
+        if file is None:
+            raise _gone()
         filled = os.preadv(file.number, [buffer], offset_bytes)
         while filled < len(buffer):
             more = os.preadv(file.number, [buffer[filled:]], offset_bytes + filled)
@@ -265,12 +279,18 @@ class FileMedium:
         os.fdatasync(self._use().number)
 
     def borrow(self, offset_bytes: int, length_bytes: int) -> memoryview | None:
-        # A mapping of the file would kill the process by SIGBUS if somebody made the file shorter.
-        return None
+        mapping = self._mapping
+        if mapping is None:
+            mapping = self._map()
+        if mapping is None or os.fstat(self._use().number).st_size < offset_bytes + length_bytes:
+            return None  # to touch a page that somebody has cut off would kill the process
+        return mapping.lend(offset_bytes, length_bytes)
 
     def resize(self, size_bytes: int) -> None:
+        self._mapping = None
         os.ftruncate(self._use().number, size_bytes)
         self.size_bytes = size_bytes
+        self._mapping = None  # a reader may have made one meanwhile
 
     def extents(self, offset_bytes: int) -> Iterator[Extent]:
         file = self._use()
@@ -293,7 +313,17 @@ class FileMedium:
         return os.fstat(self._use().number).st_blocks * 512
 
     def close(self) -> None:
-        self._file = None
+        self._file = self._mapping = None
+
+    def _map(self) -> Mapping | None:
+        if not self._lends:
+            return None
+        try:
+            mapping = self._mapping = Mapping(self._use().number, self.size_bytes)
+        except (OSError, ValueError, OverflowError):  # of a kind, or a size, that can not be mapped
+            self._lends = False
+            return None
+        return mapping
 
     def _use(self) -> _Descriptor:
         file = self._file

@@ -38,23 +38,17 @@ def _reader(unpack: Unpack, length_byte: int) -> Handler:
         block_size = unit.block_size
         length = blocks * block_size
         room = len(buffer)
-        if command.borrows and room <= length and _lend(unit, command, lba * block_size, room):
-            return
+        if command.borrows and unit.medium.lends_from_bytes <= room <= length:
+            borrowed = unit.medium.borrow(lba * block_size, room)
+            if borrowed is not None:
+                command.data_in = borrowed
+                return
         if room > length:
             command.residual = room - length
             buffer = buffer[:length]
         unit.medium.read_into(lba * block_size, buffer)
 
     return read
-
-
-def _lend(unit: VirtualUnit, command: Command, offset_bytes: int, length_bytes: int) -> bool:
-    """Put the medium's own memory in the place of the buffer; False if the medium has none to lend."""
-    borrowed = unit.medium.borrow(offset_bytes, length_bytes)
-    if borrowed is None:
-        return False
-    command.data_in = borrowed
-    return True
 
 
 def _writer(unpack: Unpack, length_byte: int) -> Handler:

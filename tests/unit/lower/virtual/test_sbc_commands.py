@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -332,25 +333,58 @@ def lend(device: LogicalUnit, lba: int, blocks: int, room: int) -> Command:
 
 def test_a_read_that_borrows_gets_the_mediums_own_memory(unit: MakeUnit) -> None:
     device = unit()
-    execute(device, cdb(WRITES[10], 2, 2), data_out=pattern(1024))
-    command = lend(device, 2, 2, 1024)
+    execute(device, cdb(WRITES[10], 2, 32), data_out=pattern(16384))
+    command = lend(device, 2, 32, 16384)
     assert command.data_in is not None
-    assert (command.data_in.readonly, bytes(command.data_in), command.residual) == (True, pattern(1024), 0)
+    assert (command.data_in.readonly, bytes(command.data_in), command.residual) == (True, pattern(16384), 0)
     execute(device, cdb(WRITES[10], 2, 1), data_out=b"n" * 512)
     assert bytes(command.data_in[:512]) == b"n" * 512, "no copy was made"
-    assert len(lend(device, 2, 2, 700).data_in or b"") == 700
+    assert len(lend(device, 2, 33, 16500).data_in or b"") == 16500
     assert lend(device, 2, 0, 0).residual == 0
-    longer = lend(device, 2, 1, 600)
-    assert (longer.residual, len(longer.data_in or b"")) == (88, 600)
-    assert lend(device, 128, 1, 512).status == 2
+    longer = lend(device, 2, 32, 16400)
+    assert (longer.residual, len(longer.data_in or b"")) == (16, 16400)
+    assert lend(device, 128, 32, 16384).status == 2
 
 
-def test_a_file_lends_nothing(unit: MakeUnit, tmp_path: Path) -> None:
-    device = unit(file=tmp_path / "disk")
-    execute(device, cdb(WRITES[10], 2, 2), data_out=pattern(1024))
-    command = lend(device, 2, 2, 1024)
+def test_a_short_read_can_not_change_on_its_way(unit: MakeUnit) -> None:
+    device = unit()
+    command = lend(device, 2, 8, 4096)
+    execute(device, cdb(WRITES[10], 2, 8), data_out=pattern(4096))
+    assert bytes(command.data_in or b"") == bytes(4096)
+
+
+def test_a_file_lends_what_is_in_memory(unit: MakeUnit, tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    device = unit(file=path, size=1 << 20)
+    execute(device, cdb(WRITES[10], 8, 128), data_out=pattern(65536))
+    command = lend(device, 8, 128, 65536)
     assert command.data_in is not None
-    assert (command.data_in.readonly, bytes(command.data_in)) == (False, pattern(1024))
+    assert (command.data_in.readonly, bytes(command.data_in)) == (True, pattern(65536))
+    execute(device, cdb(WRITES[10], 9, 1), data_out=b"n" * 512)
+    assert bytes(command.data_in[512:1024]) == b"n" * 512, "no copy was made"
+    assert not lend(device, 8, 8, 4096).data_in.readonly  # type: ignore[union-attr]
+    device.hostdata.resize(2 << 20)
+    execute(device, bytes(6))  # the unit attention
+    execute(device, cdb(WRITES[10], 2048, 128), data_out=pattern(65536))
+    assert bytes(lend(device, 2048, 128, 65536).data_in or b"") == pattern(65536)
+
+
+def test_a_file_that_has_become_shorter_does_not_kill_the_process(unit: MakeUnit, tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    device = unit(file=path, size=1 << 20)
+    execute(device, cdb(WRITES[10], 0, 256), data_out=pattern(131072))
+    assert lend(device, 0, 256, 131072).status == 0
+    os.truncate(path, 4096)
+    command = lend(device, 0, 256, 131072)
+    assert (command.status, command.sense_data[2] & 15) == (2, 3)
+
+
+def test_a_file_that_is_only_read_lends_nothing(unit: MakeUnit, tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(pattern(65536))
+    command = lend(unit(file=path, write_protected=True), 0, 128, 65536)
+    assert command.data_in is not None
+    assert (command.data_in.readonly, bytes(command.data_in)) == (False, pattern(65536))
 
 
 def test_memory_that_grew_lends_what_is_in_one_piece(unit: MakeUnit) -> None:
@@ -358,10 +392,10 @@ def test_memory_that_grew_lends_what_is_in_one_piece(unit: MakeUnit) -> None:
     execute(device, cdb(READS[10], 0, 1), data_in=512)
     device.hostdata.resize(131072)
     execute(device, bytes(6))  # the unit attention
-    execute(device, cdb(WRITES[10], 127, 2), data_out=pattern(1024))
-    command = lend(device, 127, 2, 1024)
+    execute(device, cdb(WRITES[10], 112, 32), data_out=pattern(16384))
+    command = lend(device, 112, 32, 16384)
     assert command.data_in is not None
-    assert (command.data_in.readonly, bytes(command.data_in)) == (False, pattern(1024))
+    assert (command.data_in.readonly, bytes(command.data_in)) == (False, pattern(16384))
 
 
 def test_lun_bits_of_old_devices(unit: MakeUnit) -> None:
