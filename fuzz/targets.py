@@ -18,7 +18,7 @@ from midlayer.iscsi.initiator import InitiatorConnection
 from midlayer.iscsi.initiator_login import Wishes
 from midlayer.iscsi.login import Identity
 from midlayer.iscsi.pdu import DataIn, LoginRequest, LoginResponse, ScsiCommand, TextRequest, with_lengths
-from midlayer.iscsi.target import TargetConnection
+from midlayer.iscsi.target import MAX_IMMEDIATE, WINDOW, TargetConnection
 from midlayer.iscsi.target_login import Access
 from midlayer.iscsi.task import Task
 from midlayer.iscsi.text import decode as decode_text
@@ -40,6 +40,7 @@ from midlayer.standards.spc import StandardInquiry, decode_lun_list
 from midlayer.twin import parse_twin
 from midlayer.upper.sg import execute
 
+_MOST_OUTPUT_BYTES = 1 << 22
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -156,17 +157,24 @@ def _partitions(data: bytes) -> object:
 
 
 def _iscsi_target(data: bytes) -> None:
-    """First byte: 0 before the login, 1 in a normal session, 2 in a discovery session."""
+    """First byte: 0 before the login, 1 in a normal session, 2 in a discovery session.
+
+    Every second task is left unanswered, and what a peer can make the target keep has a bound.
+    """
     target = TargetConnection(_IscsiPolicy(), bytes)
     if data and data[0] % 3:
         name = "" if data[0] % 3 == 2 else "iqn.2026-11.io.example:target"
         initiator = InitiatorConnection(Wishes("iqn.2026-11.io.example:initiator", name), bytes)
         data = b"".join(map(bytes, initiator.take_output())) + data[1:]
+    events = 0
     while data and not target.closed:
         data = data[target.reader.feed(data) :]
         while (event := target.next_event()) is not None:
-            if isinstance(event, Task):
+            events += 1
+            if isinstance(event, Task) and events % 2:
                 target.respond(event, 0, data=bytes(min(event.expected_bytes, 512)) if event.read else b"")
+        assert target.output_bytes < _MOST_OUTPUT_BYTES
+        assert len(target.tasks) <= WINDOW + MAX_IMMEDIATE
         target.take_output()
 
 

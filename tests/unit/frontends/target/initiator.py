@@ -37,6 +37,7 @@ class Initiator:
         wishes = wishes or Wishes(INITIATOR, TARGET, isid=b"\x80" + next(_isids).to_bytes(5, "big"))
         self.name = port_name(wishes.initiator_name, wishes.isid)
         self.socket = socket.create_connection((host, port), timeout=SOON_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.iscsi = InitiatorConnection(wishes, os.urandom)
         try:
             self.until(lambda event: isinstance(event, SessionBegun))
