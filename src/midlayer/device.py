@@ -88,7 +88,9 @@ def _remote(text: str, form: IscsiForm) -> Device:
         return device
     except NoSuchDevice:
         driver.remove_host(host)
-        raise DeviceUrlError(f"{text!r}: the target has no logical unit at LUN {form.lun}") from None
+        advice = "; midlayer luns asks LUN 0 which it has" if form.lun else ""
+        message = f"the target has no logical unit at LUN {form.lun}{advice}"
+        raise DeviceUrlError(f"{text!r}: {message}") from None
     except BaseException:
         driver.remove_host(host)
         raise

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from struct import Struct
 
 from midlayer.iscsi import pdu, text
-from midlayer.iscsi.codes import NO_TAG, AsyncEvent, LogoutResponse, Opcode
+from midlayer.iscsi.codes import NO_TAG, AsyncEvent, LoginStatus, LogoutResponse, Opcode
 from midlayer.iscsi.errors import IscsiError, ProtocolError
 from midlayer.iscsi.initiator_events import (
     FunctionAnswered,
@@ -88,6 +88,11 @@ class InitiatorConnection(InitiatorRequests):
     def moved_to(self) -> str:
         """Address of a target that moved, with its port and group tag."""
         return self._login.moved_to
+
+    @property
+    def refused_with(self) -> LoginStatus | None:
+        """Status of the login response with which the target refused us, if it did."""
+        return self._login.refused_with
 
     def next_event(self) -> InitiatorEvent | None:
         """Return what came next, or None until more bytes have been received.

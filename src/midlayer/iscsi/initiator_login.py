@@ -80,6 +80,7 @@ class InitiatorLogin:
         identity: Who meets whom; with the TSIH at the end.
         done: True once the session has begun.
         moved_to: Where the target has moved to, if it says so (``host:port,tag``).
+        refused_with: Status of the response with which it refused us.
         exp_stat_sn, cmd_sn, exp_cmd_sn, max_cmd_sn: Where the numbers go on.
     """
 
@@ -89,6 +90,7 @@ class InitiatorLogin:
         )
         self.done = False
         self.moved_to = ""
+        self.refused_with: LoginStatus | None = None
         self.exp_stat_sn = 0
         self.cmd_sn = 1
         self.exp_cmd_sn = self.max_cmd_sn = 1
@@ -260,6 +262,7 @@ class InitiatorLogin:
             status = LoginStatus(response.status)
         except ValueError:
             return LoginError(f"the target refused the login with status {response.status:#06x}")
+        self.refused_with = status
         said = status.name.replace("_", " ").lower()
         if status is LoginStatus.AUTHENTICATION_FAILURE:
             return AuthenticationError(f"the target refused the login: {said}")

@@ -11,6 +11,7 @@ from midlayer.errors import NodeError
 from midlayer.iscsi.errors import IscsiError, LoginError
 from midlayer.iscsi.initiator import InitiatorConnection
 from midlayer.iscsi.initiator_events import SessionBegun
+from midlayer.lower.iscsi.advice import about_connecting, about_login
 from midlayer.lower.iscsi.cable import Cable, CableCut
 from midlayer.lower.iscsi.spec import SessionSpec, parse_portal
 
@@ -52,7 +53,8 @@ def log_in(spec: SessionSpec, isid: bytes, lock: threading.Lock, dial: Connect =
             return _try(spec, address, connection, lock, dial)
         except LoginError as error:
             if not connection.moved_to:
-                raise _failed(spec, address, str(error), permanent=True) from None
+                advice = about_login(spec, error, connection.refused_with)
+                raise _failed(spec, address, str(error), advice, permanent=True) from None
             address = parse_portal(connection.moved_to.partition(",")[0])
     raise _failed(spec, address, "the target moves on and on", permanent=False)
 
@@ -67,7 +69,8 @@ def _try(
     try:
         sock = dial(address, spec.login_timeout_s)
     except OSError as error:
-        raise _failed(spec, address, error.strerror or str(error), permanent=False) from None
+        said = error.strerror or str(error)
+        raise _failed(spec, address, said, about_connecting(error), permanent=False) from None
     cable = Cable(sock, connection, lock)
     try:
         cable.flush()
@@ -90,9 +93,11 @@ def _try(
     return cable
 
 
-def _failed(spec: SessionSpec, address: tuple[str, int], why: str, *, permanent: bool) -> LoginFailed:
+def _failed(
+    spec: SessionSpec, address: tuple[str, int], why: str, advice: str = "", *, permanent: bool
+) -> LoginFailed:
     host, port = address
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    error = LoginFailed(f"{spec.target or 'discovery'} at {where}: {why}")
+    error = LoginFailed(f"{spec.target or 'discovery'} at {where}: {why}{advice and '; ' + advice}")
     error.permanent = permanent
     return error

@@ -122,7 +122,7 @@ def test_who_does_not_know_the_secret_stays_out(log_in: LogIn, tmp_path: Path) -
     export = {"account": [{"name": "me", "secret_file": str(tmp_path / "ours")}]}
     with pytest.raises(NodeError, match="authentication failure") as caught:
         log_in(export=export, user="me", secret=b"not the secret")
-    assert "secret" not in str(caught.value).replace("the secret is not the right one", "")
+    assert not any(secret in str(caught.value) for secret in ("a secret of ours", "not the secret"))
 
 
 def test_a_target_that_is_not_there(subsystem: Subsystem, array: Array) -> None:
