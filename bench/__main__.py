@@ -37,6 +37,9 @@ ALL = {
 
 def main(names: list[str]) -> int:
     """Run the benchmarks of these names, or all."""
+    if unknown := [name for name in names if name not in ALL]:
+        print(f"bench: there is no {', '.join(unknown)}; there are {', '.join(ALL)}", file=sys.stderr)
+        return 1
     for name in names or list(ALL):
         print(f"-- {name}")
         for text in ALL[name]():

@@ -20,7 +20,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from struct import Struct
-from typing import Any, ClassVar, Self, cast, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, dataclass_transform
+
+if TYPE_CHECKING:
+    from inspect import Signature
 
 __all__ = ["DecodeError", "Layout", "LayoutError", "bits", "flag", "inquiry_text", "raw", "text", "uint"]
 
@@ -250,7 +253,20 @@ class _Rows(dict[str, Any]):
 
 
 class _LayoutType(type):
-    """Exists for `__prepare__` only."""
+    """Reads the class body, and tells `help` what the constructor takes."""
+
+    _plan: _Plan
+
+    @property
+    def __signature__(cls) -> Signature:
+        from inspect import Parameter, Signature  # noqa: PLC0415 (takes time, and only `help` asks)
+
+        return Signature(
+            [
+                Parameter(name, Parameter.KEYWORD_ONLY, default=default)
+                for name, default in cls._plan.zero.items()
+            ]
+        )
 
     @classmethod
     def __prepare__(cls, name: str, bases: tuple[type, ...], /, **options: Any) -> _Rows:
@@ -313,7 +329,7 @@ class Layout(metaclass=_LayoutType):
     def _normal(cls, name: str, value: Any) -> Any:
         """Return a value in the form that is stored, or raise."""
         if name not in cls._plan.zero:
-            raise TypeError(f"{cls.__name__}() has no field {name!r}")
+            raise TypeError(f"{cls.__name__}() has no field {name!r}, but {', '.join(cls._plan.zero)}")
         row = cls.fields[name]
         try:
             return row.normal(value)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import inspect
 import io
+import pickle
 import re
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from typing import Any
 import pytest
 
 import midlayer
+from midlayer import errors
 
+from . import consumer
 from .pages import PAGES, ROOT, Block, blocks
 
 SPELLED = {
@@ -114,6 +117,34 @@ def test_a_test_passes(block: Block, tmp_path: Path, require_tool: Callable[[str
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(TESTS.findall(block.text))} passed" in done.stdout
+
+
+def test_a_program_of_somebody_else_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """`make lint` has the type checker read it, as strictly as it can."""
+    consumer.main()
+    assert capsys.readouterr().out.splitlines() == [
+        "512 True {0: 512, 1: 512, 2: 512}",
+        "[True, True, True, True]",
+    ]
+
+
+@pytest.mark.parametrize("name", midlayer.__all__)
+def test_each_public_name_has_words_of_its_own(name: str) -> None:
+    public = getattr(midlayer, name)
+    if name != "__version__":
+        assert inspect.getdoc(public)
+        assert not inspect.isclass(public) or "__doc__" in vars(public)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, Exception)],
+    ids=lambda kind: kind.__name__,
+)
+def test_errors_survive_pickling(kind: type[Exception]) -> None:
+    told = kind("text")
+    again = pickle.loads(pickle.dumps(told))
+    assert (type(again), str(again), vars(again)) == (kind, "text", vars(told))
 
 
 def test_the_heart_of_the_example_driver_is_shown_as_it_is() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 
 import pytest
@@ -32,6 +33,14 @@ def test_encode_puts_every_field_where_the_table_says() -> None:
     assert FULL.encode().hex(" ") == (
         "12 a9 80 01 02 03 80 00 00 00 00 00 00 00 61 62 20 20 01 00 da bc de 00"
     )
+
+
+def test_help_and_a_wrong_name_tell_the_fields() -> None:
+    assert str(inspect.signature(Sample)).startswith("(*, high=0, low=0, on=False, three=0, wide=0, name='',")
+    with pytest.raises(
+        TypeError, match="has no field 'lba', but high, low, on, three, wide, name, tail, spread"
+    ):
+        Sample(lba=1)  # type: ignore[call-arg]
 
 
 def test_decode_takes_it_back() -> None:
