@@ -5,6 +5,7 @@
     MidlayerError
     ├── UsageError (ValueError)       a call or a command line that makes no sense
     │   ├── AddressError              not an address: "2:0:1:0"
+    │   ├── SpecError                 a key, or its value, that a unit, a session or a target can not have
     │   └── DeviceUrlError            not a device: "/dev/sg3", "sg3", "2:0:1:0", "virtual:disk?size=1G"
     ├── ConfigError                   file, line and key of a mistake in the configuration
     ├── SubsystemError
@@ -48,6 +49,24 @@ class UsageError(MidlayerError, ValueError):
 
 class AddressError(UsageError):
     """Text that is not a host:channel:target:lun address."""
+
+
+class SpecError(UsageError):
+    """A key or a value that a unit, a host, a session or a target can not have.
+
+    Args:
+        key: The key that is wrong.
+        message: What is wrong with it, and what to write instead.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(f"{key}: {message}")
+        self.key = key
+        self.message = message
+
+    def __reduce__(self) -> tuple[type[SpecError], tuple[object, ...]]:
+        """Pickle what it was made of."""
+        return type(self), (self.key, self.message)
 
 
 class DeviceUrlError(UsageError):

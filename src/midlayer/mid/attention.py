@@ -17,8 +17,9 @@ KERNEL_NAMES: dict[str, tuple[int, int]] = {
     "CAPACITY_DATA_HAS_CHANGED": (0x2A, 0x09),
     "MODE_PARAMETERS_CHANGED": (0x2A, 0x01),
     "POWER_ON_RESET_OCCURRED": (0x29, 0x00),
+    "THIN_PROVISIONING_SOFT_THRESHOLD_REACHED": (0x38, 0x07),
 }
-"""What the kernel calls a unit attention in a ``change`` event (``SDEV_UA``), by code and qualifier."""
+"""What the kernel calls a unit attention in a ``change`` event (``SDEV_UA``): code and qualifier by name."""
 
 
 def tell(device: LogicalUnit, asc: int, ascq: int) -> None:

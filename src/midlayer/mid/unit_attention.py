@@ -11,19 +11,16 @@ if TYPE_CHECKING:
     from midlayer.mid.target import Target
     from midlayer.standards.sense import Sense
 
+_MEDIUM, _RESET, _LUNS = (0x28,), (0x29,), (0x3F, 0x0E)
+
 CHANGES: dict[tuple[int, ...], dict[str, str]] = {
-    (0x28,): {"SDEV_MEDIA_CHANGE": "1"},
-    (0x29,): {"SDEV_UA": "POWER_ON_RESET_OCCURRED"},
-    (0x2A, 0x01): {"SDEV_UA": "MODE_PARAMETERS_CHANGED"},
-    (0x2A, 0x06): {"SDEV_UA": "ASYMMETRIC_ACCESS_STATE_CHANGED"},
-    (0x2A, 0x09): {"SDEV_UA": "CAPACITY_DATA_HAS_CHANGED"},
-    (0x38, 0x07): {"SDEV_UA": "THIN_PROVISIONING_SOFT_THRESHOLD_REACHED"},
-    (0x3F, 0x03): {"SDEV_UA": "INQUIRY_DATA_HAS_CHANGED"},
-    (0x3F, 0x0E): {"SDEV_UA": "REPORTED_LUNS_DATA_HAS_CHANGED"},
+    _MEDIUM: {"SDEV_MEDIA_CHANGE": "1"},
+    **{
+        (_RESET if codes[:1] == _RESET else codes): {"SDEV_UA": name}
+        for name, codes in attention.KERNEL_NAMES.items()
+    },
 }
 """What `UpperDriver.changed` is told, by additional sense code, with its qualifier or without."""
-
-_MEDIUM, _LUNS = (0x28,), (0x3F, 0x0E)
 
 
 def report(device: LogicalUnit, sense: Sense) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from midlayer.errors import SpecError
 from midlayer.frontends.config.tables import only_known, path_from
 from midlayer.frontends.filter_tables import read_recording
 from midlayer.frontends.toml_text import KeyPath, TableMistake
 from midlayer.lower.filters import Recording
-from midlayer.lower.iscsi.spec import SessionSpec, SessionSpecError
-from midlayer.lower.virtual.conversions import SpecError
+from midlayer.lower.iscsi.spec import SessionSpec
 from midlayer.lower.virtual.spec import HostSpec, UnitSpec
 
 
@@ -58,7 +58,7 @@ def _session(host: dict[str, Any], place: KeyPath, base: Path) -> SessionSpec:
         raise TableMistake((*place, "target"), "is missing; write the target's iSCSI name")
     try:
         return SessionSpec.from_mapping(given, base=base)
-    except SessionSpecError as error:
+    except SpecError as error:
         raise TableMistake((*place, error.key), error.message) from None
 
 

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from midlayer.errors import MidlayerError
+from midlayer.errors import MidlayerError, SpecError
 from midlayer.frontends.agents.job import Agent, AgentLimits
 from midlayer.frontends.config.tables import Converter, read_each, read_keys, read_table
 from midlayer.frontends.toml_text import TableMistake
-from midlayer.lower.virtual.conversions import SpecError
 from midlayer.lower.virtual.spec import UnitSpec
 from midlayer.upper.policy.rule import QuarantineAction, QuarantineRule
 

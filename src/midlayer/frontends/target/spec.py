@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import ipaddress
-import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from midlayer.errors import UsageError
+from midlayer.errors import SpecError, UsageError
 from midlayer.iscsi.chap import Credentials
 from midlayer.iscsi.names import check_name
+from midlayer.iscsi.portals import DEFAULT_PORT, read_portal
 from midlayer.secret_files import read_secret
 from midlayer.spelling import no_such_key
 
-DEFAULT_PORT = 3260
 MAX_LUN = 0x3FFF
-MAX_PORTAL_GROUP = 0xFFFF
 
 _T = TypeVar("_T")
-_PORTAL = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+))(?::(\d{1,5}))?(?:,(\d{1,5}))?", re.ASCII)
 
 
-class TargetSpecError(UsageError):
+class TargetSpecError(SpecError):
     """A mistake in what is said of a target.
 
     Args:
@@ -33,10 +31,14 @@ class TargetSpecError(UsageError):
     """
 
     def __init__(self, key: str, message: str, index: int = 0) -> None:
-        super().__init__(f"target {key}: {message}")
-        self.key = key
-        self.message = message
+        super().__init__(key, message)
         self.index = index
+
+    def __str__(self) -> str:
+        return f"target {self.key}: {self.message}"
+
+    def __reduce__(self) -> tuple[type[TargetSpecError], tuple[object, ...]]:
+        return type(self), (self.key, self.message, self.index)
 
     @property
     def path(self) -> tuple[str | int, ...]:
@@ -67,13 +69,11 @@ class Portal:
         Raises:
             TargetSpecError: If it is none.
         """
-        match = _PORTAL.fullmatch(text) if isinstance(text, str) else None
-        port = int(match[3]) if match is not None and match[3] else DEFAULT_PORT
-        group = int(match[4]) if match is not None and match[4] else 1
+        written = read_portal(text)
         try:
-            if match is None or port > 65535 or not 1 <= group <= MAX_PORTAL_GROUP:
+            if written is None:
                 raise ValueError
-            return cls(str(ipaddress.ip_address(match[1] or match[2])), port, group)
+            return cls(str(ipaddress.ip_address(written.host)), written.port, written.group or 1)
         except ValueError:
             message = f"{text!r} must be an IP address with a port, such as 127.0.0.1:3260 or [::1]:3260,2"
             raise TargetSpecError("portals", message) from None
@@ -172,9 +172,8 @@ class TargetSpec:
         for portal in self.portals:
             if self.portals.count(portal) > 1:
                 raise TargetSpecError("portals", f"{portal.address} is given twice")
-        numbers = [lun.lun for lun in self.luns]
-        for number in numbers:
-            if numbers.count(number) > 1:
+        for number, times in Counter(lun.lun for lun in self.luns).items():
+            if times > 1:
                 raise TargetSpecError("lun.lun", f"{number} is given twice")
         if self.mutual is not None and not self.accounts:
             message = "goes only with an account: the initiator has to prove itself first"

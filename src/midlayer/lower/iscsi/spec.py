@@ -7,31 +7,17 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from midlayer.errors import UsageError
+from midlayer.conversions import flag, number
+from midlayer.errors import SpecError, UsageError
 from midlayer.iscsi.chap import Credentials
 from midlayer.iscsi.initiator_login import Wishes
 from midlayer.iscsi.names import check_name
+from midlayer.iscsi.portals import read_portal
 from midlayer.secret_files import read_secret
 from midlayer.spelling import no_such_key
-from midlayer.values import read_flag
 
-DEFAULT_PORT = 3260
 DEFAULT_INITIATOR = "iqn.2026-11.io.midlayer:initiator"
 _MOST_SECONDS = 86400
-
-
-class SessionSpecError(UsageError):
-    """A key or a value that a session can not have.
-
-    Args:
-        key: The key that is wrong.
-        message: What is wrong with it, and what to write instead.
-    """
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(f"{key}: {message}")
-        self.key = key
-        self.message = message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,21 +62,21 @@ class SessionSpec:
             base: Directory that relative file names start from.
 
         Raises:
-            SessionSpecError: For the first key that is unknown or has an impossible value.
+            SpecError: For the first key that is unknown or has an impossible value.
         """
         known = {each.name for each in fields(cls)}
         values: dict[str, Any] = {}
         for key, value in given.items():
             if key not in known:
-                raise SessionSpecError(key, no_such_key(key, known))
+                raise SpecError(key, no_such_key(key, known))
             values[key] = _CONVERSIONS[key](key, base / value if key in _FILES else value)
         if "portal" not in values:
-            raise SessionSpecError("portal", 'is missing; write portal = "192.0.2.1:3260"')
+            raise SpecError("portal", 'is missing; write portal = "192.0.2.1:3260"')
         for one, other in (("user", "secret"), ("target_user", "target_secret")):
             if bool(values.get(one)) != bool(values.get(other)):
-                raise SessionSpecError(one, f"{one} and {other} belong together")
+                raise SpecError(one, f"{one} and {other} belong together")
         if values.get("target_user") and not values.get("user"):
-            raise SessionSpecError("target_user", "mutual CHAP needs user and secret as well")
+            raise SpecError("target_user", "mutual CHAP needs user and secret as well")
         return cls(**values)
 
     @property
@@ -119,19 +105,12 @@ def parse_portal(text: str) -> tuple[str, int]:
     """Read a portal.
 
     Raises:
-        SessionSpecError: If it is none.
+        SpecError: If it is none.
     """
-    host, bracket, rest = text.partition("]")
-    if bracket:
-        host, port = host.removeprefix("["), rest.removeprefix(":")
-        sound = text.startswith("[") and (not rest or rest.startswith(":"))
-    else:
-        host, _, port = text.partition(":")
-        sound = ":" not in port
-    number = int(port) if port.isascii() and port.isdigit() else DEFAULT_PORT if not port else 0
-    if not host or not sound or not 0 < number < 65536:
-        raise SessionSpecError("portal", f"{text!r} must be an address and a port, such as 192.0.2.1:3260")
-    return host, number
+    portal = read_portal(text)
+    if portal is None or portal.group is not None or not portal.port:
+        raise SpecError("portal", f"{text!r} must be an address and a port, such as 192.0.2.1:3260")
+    return portal.host, portal.port
 
 
 def _portal(key: str, value: object) -> str:
@@ -142,31 +121,24 @@ def _portal(key: str, value: object) -> str:
 
 def _text(key: str, value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise SessionSpecError(key, f"{value!r} must be text in quotes")
+        raise SpecError(key, f"{value!r} must be text in quotes")
     return value
 
 
 def _name(key: str, value: object) -> str:
     try:
         return check_name(_text(key, value))
-    except SessionSpecError:
+    except SpecError:
         raise
     except UsageError as error:
-        raise SessionSpecError(key, str(error)) from None
+        raise SpecError(key, str(error)) from None
 
 
 def _secret(key: str, value: Path) -> bytes:
     try:
         return read_secret(value, shortest=1)  # how long it has to be is the target's business
     except UsageError as error:
-        raise SessionSpecError(key, str(error)) from None
-
-
-def _flag(key: str, value: object) -> bool:
-    try:
-        return read_flag(value)
-    except ValueError as error:
-        raise SessionSpecError(key, str(error)) from None
+        raise SpecError(key, str(error)) from None
 
 
 def _seconds(key: str, value: object) -> float:
@@ -175,18 +147,8 @@ def _seconds(key: str, value: object) -> float:
     except ValueError:
         number = -1.0
     if isinstance(value, bool) or not 0 <= number <= _MOST_SECONDS:
-        raise SessionSpecError(key, f"{value!r} must be a number of seconds from 0 to {_MOST_SECONDS}")
+        raise SpecError(key, f"{value!r} must be a number of seconds from 0 to {_MOST_SECONDS}")
     return number
-
-
-def _count(lowest: int, highest: int) -> Any:
-    def convert(key: str, value: object) -> int:
-        number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
-        if not isinstance(number, int) or isinstance(number, bool) or not lowest <= number <= highest:
-            raise SessionSpecError(key, f"{value!r} must be a number from {lowest} to {highest}")
-        return number
-
-    return convert
 
 
 _FILES = ("secret", "target_secret")
@@ -198,11 +160,11 @@ _CONVERSIONS: dict[str, Any] = {
     "secret": _secret,
     "target_user": _text,
     "target_secret": _secret,
-    "header_digest": _flag,
-    "data_digest": _flag,
+    "header_digest": flag,
+    "data_digest": flag,
     "login_timeout_s": _seconds,
     "ping_interval_s": _seconds,
     "replacement_timeout_s": _seconds,
-    "queue_depth": _count(1, 1024),
-    "host_no": _count(0, 1 << 20),
+    "queue_depth": number(1, 1024),
+    "host_no": number(0, 1 << 20),
 }

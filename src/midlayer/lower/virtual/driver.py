@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from midlayer.errors import DeviceExists, MidlayerError
+from midlayer.errors import DeviceExists, MidlayerError, SpecError
 from midlayer.lower.virtual.answers import (
     CheckCondition,
     ReservationConflict,
@@ -21,7 +21,6 @@ from midlayer.lower.virtual.answers import (
 )
 from midlayer.lower.virtual.attentions import BUS_RESET, DEVICE_RESET, REPORTED_LUNS_CHANGED, Attention
 from midlayer.lower.virtual.command_set import Access, access_of
-from midlayer.lower.virtual.conversions import SpecError
 from midlayer.lower.virtual.guard import GUARDED
 from midlayer.lower.virtual.operations import Deferred
 from midlayer.lower.virtual.spc_commands import (

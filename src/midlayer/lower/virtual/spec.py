@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from midlayer.errors import ConfigError
-from midlayer.lower.virtual.conversions import SpecError, flag, named_number, number, size, text
+from midlayer.conversions import flag, named_number, number, size, text
+from midlayer.errors import ConfigError, SpecError
 from midlayer.lower.virtual.type_keys import TYPE_CONVERSIONS, TypeKeys
 from midlayer.mid.recovery_callbacks import EH_SCOPES
 from midlayer.spelling import no_such_key

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
-from midlayer.lower.virtual.conversions import SpecError, number
+from midlayer.conversions import number
+from midlayer.errors import SpecError
 from midlayer.standards.spc import PeripheralDeviceType as Type
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from midlayer.lower.iscsi.spec import SessionSpec, SessionSpecError, parse_portal
+from midlayer.errors import SpecError
+from midlayer.lower.iscsi.spec import SessionSpec, parse_portal
 
 IQN = "iqn.2026-11.io.midlayer:demo"
 
@@ -27,7 +28,7 @@ def test_portal(text: str, address: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize("text", ["", ":3260", "a:b", "a:0", "a:65536", "::1", "[::1]3260", "::1]:3"])
 def test_no_portal(text: str) -> None:
-    with pytest.raises(SessionSpecError, match="must be an address and a port"):
+    with pytest.raises(SpecError, match="must be an address and a port"):
         parse_portal(text)
 
 
@@ -46,7 +47,7 @@ MISTAKES: dict[str, tuple[dict[str, object], str]] = {
 @pytest.mark.parametrize("case", MISTAKES)
 def test_mistake(case: str) -> None:
     given, says = MISTAKES[case]
-    with pytest.raises(SessionSpecError) as caught:
+    with pytest.raises(SpecError) as caught:
         SessionSpec.from_mapping(given)
     assert says in str(caught.value)
 
@@ -54,18 +55,18 @@ def test_mistake(case: str) -> None:
 def test_a_secret_is_in_a_file_that_nobody_else_may_read(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     given = {"portal": "a", "user": "me", "secret": "secret"}
-    with pytest.raises(SessionSpecError, match="No such file"):
+    with pytest.raises(SpecError, match="No such file"):
         SessionSpec.from_mapping(given, base=tmp_path)
     file.write_bytes(b"very secret text\n")
     file.chmod(0o640)
-    with pytest.raises(SessionSpecError, match=r"others may read it \(mode 0640\); run: chmod 600"):
+    with pytest.raises(SpecError, match=r"others may read it \(mode 0640\); run: chmod 600"):
         SessionSpec.from_mapping(given, base=tmp_path)
     file.chmod(0o600)
     spec = SessionSpec.from_mapping(given, base=tmp_path)
     assert spec.secret == b"very secret text"
     assert "very secret" not in repr(spec)
     file.write_bytes(b"")
-    with pytest.raises(SessionSpecError, match="a secret has 1 to 255 bytes"):
+    with pytest.raises(SpecError, match="a secret has 1 to 255 bytes"):
         SessionSpec.from_mapping(given, base=tmp_path)
 
 
@@ -73,5 +74,5 @@ def test_mutual_chap_needs_both(tmp_path: Path) -> None:
     (tmp_path / "s").write_bytes(b"x")
     (tmp_path / "s").chmod(0o600)
     given = {"portal": "a", "target_user": "them", "target_secret": "s"}
-    with pytest.raises(SessionSpecError, match="mutual CHAP needs user and secret as well"):
+    with pytest.raises(SpecError, match="mutual CHAP needs user and secret as well"):
         SessionSpec.from_mapping(given, base=tmp_path)

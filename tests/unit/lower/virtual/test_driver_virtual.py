@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from midlayer.errors import DeviceExists, InvalidRequest, NodeError, NoSuchDevice
+from midlayer.errors import DeviceExists, InvalidRequest, NodeError, NoSuchDevice, SpecError
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
-from midlayer.lower.virtual.conversions import SpecError
 from midlayer.mid.command import HostByte
 from midlayer.mid.subsystem import Subsystem
 from midlayer.upper.sg import execute

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from midlayer.lower.virtual.conversions import SpecError
+from midlayer.errors import SpecError
 from midlayer.lower.virtual.spec import HostSpec, UnitSpec
 
 

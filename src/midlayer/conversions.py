@@ -1,27 +1,13 @@
-"""What the values of configuration keys may be, and the error for those that may not."""
+"""What the values of configuration keys may be."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from midlayer.errors import UsageError
+from midlayer.errors import SpecError, UsageError
 from midlayer.quantities import parse_size
 from midlayer.values import read_flag, read_number
-
-
-class SpecError(UsageError):
-    """A key or a value that a unit or host can not have.
-
-    Args:
-        key: The key that is wrong.
-        message: What is wrong with it, and what to write instead.
-    """
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(f"{key}: {message}")
-        self.key = key
-        self.message = message
 
 
 def number(lowest: int, highest: int) -> Any:
