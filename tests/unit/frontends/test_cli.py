@@ -44,7 +44,7 @@ PRINTS: dict[str, tuple[list[str], list[str]]] = {
     "one mode page": (["modes", "--page", "0a", DISK], ["mode page 0ah: control\n"]),
     "logs": (["logs", DISK], ["log page 0dh: temperature\n  temperature: 30 °C\n", "log page 2fh: "]),
     "list of log pages": (["logs", "--page", "0", DISK], ["  temperature: supported\n"]),
-    "persist": (["persist", DISK], ["generation: 0\nitems:\n"]),
+    "persist": (["persist", DISK], ["generation: 0\nitems: none\n"]),
     "persist --in reservation": (["persist", "--in", "reservation", DISK], ["reserved: no\n"]),
     "persist --in caps": (["persist", "--in", "caps", DISK], ["  exclusive access, registrants only\n"]),
     "turs -n": (["turs", "-n", "50", "-t", DISK], ["50 commands in ", " a second"]),
@@ -94,7 +94,7 @@ FAILS: dict[str, tuple[list[str], int, str]] = {
     "no input": (["raw", DISK, *WRITE_10, "-i", "/no/file"], 1, "/no/file: No such file or directory"),
     "no time": (["raw", DISK, *READ_10, "-t", "0"], 1, "not a number of seconds"),
     "no number": (["turs", "-n", "x", DISK], 1, "'x' is not a number from 0 up"),
-    "no verb": (["explode"], 1, "invalid choice: 'explode'"),
+    "no verb": (["explode"], 1, "there is no 'explode'"),
 }
 
 
