@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,34 @@ def test_write_cache(unit: MakeUnit, initiators: Initiators, ten: bool, tmp_path
     assert alice.code(TUR) == "ok"
     alice(WRITE, bytes(512))
     assert len(flushed) == 3
+
+
+@pytest.mark.parametrize(
+    ("cdb", "data"),
+    [
+        ("2a080000000000000100", bytes(512)),  # FUA
+        ("8a080000000000000000000000010000", bytes(512)),
+        ("35000000000000000000", None),
+        ("91000000000000000000000000000000", None),
+    ],
+)
+def test_a_file_is_made_safe_by_fdatasync(
+    unit: MakeUnit,
+    initiators: Initiators,
+    tmp_path: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    cdb: str,
+    data: Any,
+) -> None:
+    synchronized: list[str] = []
+    alice, _, _ = initiators(unit(file=tmp_path / "disk"))
+    monkeypatch.setattr(
+        os, "fdatasync", lambda number: synchronized.append(os.readlink(f"/proc/self/fd/{number}"))
+    )
+    assert alice.code(WRITE, bytes(512)) == "ok"
+    assert synchronized == []
+    assert alice.code(cdb, data) == "ok"
+    assert synchronized == [str(tmp_path / "disk")]
 
 
 def test_software_write_protect(unit: MakeUnit, initiators: Initiators) -> None:
