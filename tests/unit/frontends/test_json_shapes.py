@@ -139,6 +139,7 @@ def test_events(daemon: Up) -> None:
 def test_what_changes_something(daemon: Up) -> None:
     one = shape(EXAMPLES["midlayer plug --json"])
     assert shape(daemon.json("plug", "virtual:disk?size=1M&lun=9")) == one
+    assert shape(daemon.json("change", "0:0:0:9", "size=2M")) == one
     assert shape(daemon.json("offline", "0:0:0:9")) == one
     assert shape(daemon.json("online", "0:0:0:9")) == one
     assert shape(daemon.json("unplug", "0:0:0:9")) == one

@@ -1,4 +1,4 @@
-"""Verbs that change something: plug, unplug, online, offline, rescan."""
+"""Verbs that change something: plug, unplug, change, online, offline, rescan."""
 
 from __future__ import annotations
 
@@ -45,6 +45,20 @@ def unplug(options: argparse.Namespace) -> int:
             became = "removed, and out of quarantine" if answer["quarantined"] else "detached"
             text = f"{answer['address']} {became}, event count {answer['event_count']}"
     print_json(answer) if options.json else print(text)
+    return 0
+
+
+def change(options: argparse.Namespace) -> int:
+    """Change a virtual unit while it is used."""
+    settings: dict[str, str] = {}
+    for word in options.settings:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(f"change: {word!r} must be KEY=VALUE, such as size=2G")
+        settings[key] = value
+    with Client(options.socket or default_socket()) as client:
+        answer = client.post("change", device=options.device, settings=settings)
+    print_json(answer) if options.json else print(f"{answer['address']} has {' '.join(options.settings)}")
     return 0
 
 

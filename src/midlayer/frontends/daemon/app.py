@@ -217,6 +217,11 @@ def _add_actions(app: FastAPI, daemon: Daemon) -> None:
         device = daemon.set_state(wish.device, wish.state)
         return {"address": str(device.address), "event_count": count.event_count}
 
+    @app.post("/v1/change", response_model=models.Plugged, summary="Change a virtual unit")
+    def change(wish: models.Change) -> Any:
+        device = daemon.change(wish.device, wish.settings)
+        return {"address": str(device.address), "event_count": count.event_count}
+
     @app.post("/v1/rescan", response_model=models.Items, summary="Look for devices that came or went")
     def rescan(wish: models.Rescan) -> Any:
         steps = daemon.rescan(wish.host, plan_only=wish.plan, remove=wish.remove)

@@ -29,6 +29,7 @@ from midlayer.lower.filters import ReplayDriver, faults_of
 from midlayer.lower.iscsi import IscsiDriver
 from midlayer.lower.linux import LinuxDriver, UeventMonitor
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
+from midlayer.lower.virtual.changes import change
 from midlayer.mid import rescan
 from midlayer.mid.command_trace import CommandTrace
 from midlayer.mid.host import Host
@@ -263,6 +264,20 @@ class Daemon:
             raise UsageError(f"state {state!r}: write {' or '.join(STATES)}")
         device = self.find(text)
         self.subsystem.set_device_state(device, STATES[state])
+        return device
+
+    def change(self, text: str, settings: Mapping[str, object]) -> LogicalUnit:
+        """Change what can be changed of a virtual unit while it is used.
+
+        Raises:
+            InvalidRequest: If the device is not a virtual unit.
+            SpecError, NodeError: If it can not have a value.
+        """
+        device = self.find(text)
+        unit = device.hostdata
+        if device.host.template is not self.virtual or unit is None:
+            raise InvalidRequest(f"{device.address}: only virtual units can be changed")
+        change(unit, settings)
         return device
 
     def reset(self, text: str, level: str, *, escalate: bool) -> tuple[LogicalUnit, str]:

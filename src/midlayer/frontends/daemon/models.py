@@ -43,6 +43,13 @@ class SetState(Request):
     state: str = Field(description="running or offline")
 
 
+class Change(Request):
+    """Change a virtual unit while it is used."""
+
+    device: str
+    settings: dict[str, str] = Field(description="size, or alua: a state for each target port group")
+
+
 class Rescan(Request):
     """Look for devices that came or went."""
 

@@ -125,7 +125,7 @@ class UnitSpec(TypeKeys):
             SpecError: For the first key that is unknown or has an impossible value.
         """
         values = _known(cls, given)
-        for key, convert in _CONVERSIONS.items():
+        for key, convert in CONVERSIONS.items():
             if key in values:
                 values[key] = convert(key, values[key])
         if "twin" in values:
@@ -304,7 +304,7 @@ def _product(device_type: int) -> str:
     return f"Virtual {name}"[:16]
 
 
-_CONVERSIONS: dict[str, Any] = {
+CONVERSIONS: dict[str, Any] = {
     "type": named_number(TYPES, 0x1F),
     "qualifier": named_number(QUALIFIERS, 7),
     "vendor": text,

@@ -16,7 +16,7 @@ SUBJECTS = {
     "See what is there, and what happens": (
         "attached", "detached", "hosts", "map", "events", "monitor", "info", "sg", "eh",
     ),
-    "Change what is there": ("plug", "unplug", "rescan", "online", "offline"),
+    "Change what is there": ("plug", "unplug", "change", "rescan", "online", "offline"),
     "Ask a device": ("inq", "vpd", "luns", "readcap", "turs", "modes", "logs", "opcodes", "persist", "sense"),
     "Have a device do something": ("dd", "raw", "reset"),
     "iSCSI": ("target", "discover"),

@@ -8,6 +8,7 @@ EXAMPLES = {
     "guard": "midlayer guard sg3 --rollback 'umount /mnt' -- mount /dev/sdb1 /mnt",
     "trigger": "midlayer trigger --subsystem-match=scsi_generic --attr-match=vendor=ACME --verbose",
     "plug": "midlayer plug 'virtual:disk?size=1G&serial=HELLO'",
+    "change": "midlayer change 0:0:0:0 size=2G",
     "rescan": "midlayer rescan --plan --remove",
     "target": "midlayer target add iqn.2026-11.com.example:disk 0:0:0:0",
     "discover": "midlayer discover 192.0.2.1",

@@ -20,6 +20,11 @@ def add(verbs: Verbs) -> None:
     unplug.add_argument("device", nargs="?", metavar="DEVICE", help="2:0:1:0, or sg3")
     unplug.add_argument("--host", type=natural, metavar="N", help="the virtual host to take down")
     unplug.add_argument("--force", action="store_true", help="even if it is in use")
+    change = verbs.add(
+        "change", "manage", "change", "give a virtual disk another size, or its paths other states"
+    )
+    change.add_argument("device", metavar="DEVICE", help="2:0:1:0, or sg3")
+    change.add_argument("settings", nargs="+", metavar="KEY=VALUE", help="size=2G, or alua=optimized,standby")
     for name, summary in (
         ("online", "let commands through again"),
         ("offline", "refuse commands to a device"),
