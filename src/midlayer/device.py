@@ -16,6 +16,7 @@ from midlayer.standards.sense import SenseKey
 from midlayer.upper.sg import BoundDevice
 
 _MOST_ATTENTIONS = 16
+_FLAT, _FLAT_LUNS = 0x4000, range(0x100, 0x4000)  # what libiscsi makes of such a number (SAM-5 4.7.7.3)
 
 
 class Device(BoundDevice):
@@ -83,7 +84,8 @@ def _remote(text: str, form: IscsiForm) -> Device:
     driver = IscsiDriver(subsystem)
     host = driver.add_host(SessionSpec.from_mapping(given), scan=False)
     try:
-        device = Device(subsystem.add_device(host, 0, 0, form.lun))
+        lun = form.lun | _FLAT if form.lun in _FLAT_LUNS else form.lun
+        device = Device(subsystem.add_device(host, 0, 0, lun))
         _clear_attentions(device)
         return device
     except NoSuchDevice:

@@ -29,6 +29,17 @@ from midlayer.upper.sg import execute
 IQN = "iqn.2026-11.io.midlayer:tgtd"
 SIZE = 8 << 20
 ATTENTIONS = 40
+VERBS = {
+    "inq URL": "IET",
+    "vpd --page 0x83 URL": "device identification",
+    "luns URL": "3 LUNs",
+    "turs URL": "ready",
+    "modes URL": "caching",
+    "raw URL 00 00 00 00 00 00": "GOOD",
+    "info URL": "E: SUBSYSTEM=block",
+    "reset --device URL": "device reset",
+}
+"""Verbs that take a DEVICE and need no daemon, and a part of what each prints."""
 
 
 class Tgtd:
@@ -148,7 +159,7 @@ def test_a_lun_by_its_url(tgtd: Tgtd) -> None:
         assert device.execute(bytes(6)).ok
 
 
-def test_the_command_line(tgtd: Tgtd) -> None:
+def test_the_command_line(tgtd: Tgtd, tmp_path: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "midlayer", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -158,5 +169,11 @@ def test_the_command_line(tgtd: Tgtd) -> None:
     url = f"iscsi://127.0.0.1:{tgtd.port}/{IQN}/1"
     asked = run("readcap", url)
     assert asked.stdout.startswith(f"{SIZE // 512} blocks of 512 bytes"), asked.stderr
+    for verb, says in VERBS.items():
+        asked = run(*(url if word == "URL" else word for word in verb.split()))
+        assert (asked.returncode, says in asked.stdout) == (0, True), f"{verb}: {asked.stdout}{asked.stderr}"
+    copied = tmp_path / "copy"
+    run("dd", f"if={url}", f"of={copied}", "bs=512", "count=64")
+    assert copied.stat().st_size == 64 * 512
     missing = run("readcap", f"{url}0")
     assert "the target has no logical unit at LUN 10" in missing.stderr

@@ -1,4 +1,4 @@
-"""Which device, as rules see it: the kernel's in sysfs, the daemon's, or a virtual one of the moment."""
+"""Which device, as rules see it: the kernel's in sysfs, the daemon's, or one that its URL opens."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from midlayer.address import Address
 from midlayer.device_url import (
     AddressForm,
     DeviceUrl,
+    IscsiForm,
     NodeForm,
     VirtualForm,
     is_name,
@@ -41,7 +42,7 @@ def viewed(options: argparse.Namespace, *, programs: bool = True) -> Iterator[tu
         yield _in_sysfs(text if text.startswith("/sys/") else f"/sys{text}", text), SystemEnvironment()
         return
     form = None if is_name(text) else parse_device_url(text)
-    if isinstance(form, VirtualForm):
+    if isinstance(form, VirtualForm | IscsiForm):
         from midlayer.device import open_device
 
         with closing(open_device(text)) as device:
@@ -101,7 +102,7 @@ def _of_kernel(form: DeviceUrl, text: str) -> SysfsView:
     if isinstance(form, AddressForm):
         return _in_sysfs(f"/sys/bus/scsi/devices/{form.address}", text)
     if not isinstance(form, NodeForm):
-        raise DeviceUrlError(f"{text!r}: rules know kernel devices, virtual ones and those of the daemon")
+        raise DeviceUrlError(f"{text!r}: rules know no such device")
     if Path(form.path).exists():
         found = SysfsView.of_node(form.path)
         if found is not None:

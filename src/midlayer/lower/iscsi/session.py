@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from midlayer.iscsi.codes import AsyncEvent, Function, FunctionResponse
-from midlayer.iscsi.errors import IscsiError
+from midlayer.iscsi.errors import IscsiError, ProtocolError
 from midlayer.iscsi.initiator_events import (
     FunctionAnswered,
     InitiatorEvent,
@@ -105,7 +105,10 @@ class Session:
             cable = self._cable
             if cable is None or self._state is not SessionState.LOGGED_IN:
                 return False
-            cable.connection.submit(task)
+            try:
+                cable.connection.submit(task)
+            except ProtocolError:  # a logout is under way
+                return False
         cable.flush()
         return True
 
@@ -131,7 +134,10 @@ class Session:
             if task is not None and task in cable.connection.waiting:
                 cable.connection.forget(task)  # it was never sent
                 return FunctionResponse.COMPLETE
-            tag = cable.connection.manage(function, lun, task)
+            try:
+                tag = cable.connection.manage(function, lun, task)
+            except ProtocolError:
+                return None
             self._answers[tag] = take
         cable.flush()
         timer = self._clock.call_later(FUNCTION_TIMEOUT_S, answered.set)
@@ -188,21 +194,28 @@ class Session:
         self._pause_over.set()
         with self._lock:
             self._changed.notify_all()
-            cable = self._cable
-            logged_in = cable is not None and self._state is SessionState.LOGGED_IN
-            if cable is not None and logged_in:
-                with suppress(IscsiError):
-                    cable.connection.logout()
-        if cable is not None and logged_in:
-            cable.flush()
-            timer = self._clock.call_later(LOGOUT_TIMEOUT_S, lambda: cable.cut("no answer to the logout"))
-        elif cable is not None:
-            cable.cut("closed")
+        timer = self._log_out("no answer to the logout")
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_JOIN_S)
-        if cable is not None and logged_in:
+        if timer is not None:
             timer.cancel()
         self._become(SessionState.CLOSED)
+
+    def _log_out(self, without_answer: str) -> Timer | None:
+        """Ask for the end of the session; the timer, if any, cuts a connection on which no answer comes."""
+        with self._lock:
+            cable = self._cable
+            if cable is None:
+                return None
+            logged_in = self._state is SessionState.LOGGED_IN
+            if logged_in:
+                with suppress(IscsiError):
+                    cable.connection.logout()
+        if not logged_in:
+            cable.cut("closed")
+            return None
+        cable.flush()
+        return self._clock.call_later(LOGOUT_TIMEOUT_S, lambda: cable.cut(without_answer))
 
     # The thread
 
@@ -254,7 +267,8 @@ class Session:
             case MessageCame(event=AsyncEvent.SCSI_EVENT):
                 self._owner.message(event)
             case MessageCame(event=AsyncEvent.REQUEST_LOGOUT):
-                return "the target asked for a logout"
+                self._log_out("the target asked for a logout and does not answer it")
+                self._become(SessionState.LOST)  # what comes now waits for the next login
             case MessageCame(event=AsyncEvent.DROP_CONNECTION | AsyncEvent.DROP_ALL_CONNECTIONS):
                 return "the target said that it drops the connection"
             case LogoutAnswered():

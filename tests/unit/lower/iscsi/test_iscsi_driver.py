@@ -14,6 +14,7 @@ from tests.reconnecting import few_logs
 
 __all__ = ["few_logs"]
 
+import midlayer
 from midlayer.errors import NodeError
 from midlayer.iscsi.codes import AsyncEvent
 from midlayer.lower.iscsi import FoundTarget, IscsiDriver, SessionSpec, discover
@@ -231,6 +232,18 @@ def test_after_the_replacement_time_out_commands_end_at_once(log_in: LogIn, arra
     assert result.host_byte == HostByte.DID_TRANSPORT_FAILFAST
 
 
+def test_a_target_that_asks_for_a_logout_gets_one_and_a_new_login(log_in: LogIn, array: Array) -> None:
+    host = log_in()
+    states = States(host)
+    (before,) = array.server.sessions(IQN)
+    with before.lock:
+        before.iscsi.send_async(AsyncEvent.REQUEST_LOGOUT, parameters=(0, 0, 3))
+        before._flush()
+    states.wait_for(SessionState.LOGGED_IN)
+    assert before.ended_because == "logged out"
+    assert (host.hostdata.session.logins, execute(host.devices()[0], TUR).host_byte) == (2, 0)
+
+
 def test_abort_task(log_in: LogIn, array: Array) -> None:
     device = log_in().devices()[3]
     array.scripted.unit(0, 0, 0).on(TUR[0], Answer(later=True))
@@ -280,3 +293,11 @@ def test_a_host_that_may_wait_logs_in_when_the_target_appears(array: Array, subs
     states.wait_for(SessionState.LOGGED_IN)
     host.hostdata.join()
     assert len(host.devices()) == 4
+
+
+@pytest.mark.parametrize("number", [300, 0x4000 | 300])
+def test_a_lun_from_256_on_is_flat_in_a_url(array: Array, number: int) -> None:
+    array.export(lun=[{"lun": 300, "device": "0:0:0:1"}])
+    with midlayer.open_device(f"iscsi://127.0.0.1:{array.port}/{IQN}/{number}") as device:
+        assert device.logical_unit.address.lun == 0x4000 | 300
+        assert device.execute(TUR).ok
