@@ -103,6 +103,9 @@ class HostTemplate(RecoveryCallbacks):
     scans_itself: bool = False
     """OPTIONAL. True if only the driver can find devices, by `user_scan` (the kernel's own hosts)."""
 
+    answers_in_order: bool = False
+    """OPTIONAL. True if devices answer what a recording has, in its order: nobody may ask them by the way."""
+
     unchecked_isa_dma: bool = False
     """OPTIONAL. From the document; nothing depends on it in user space."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ from midlayer.errors import ConfigError
 from midlayer.frontends.config import load, parse
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.lower.filters import Recording
+from midlayer.standards.sbc import ReadCapacity10
 from midlayer.upper.sg import execute
 
 DISK = '[[host]]\ndriver = "virtual"\n[[host.unit]]\nsize = "1M"\n'
 READ = bytes.fromhex("28000000000000000100")
+CAPACITY = ReadCapacity10().encode()
+LENGTHS = {READ: 512, CAPACITY: 8}
 
 
 def run(text: str, directory: Path, *cdbs: bytes) -> list[str]:
@@ -23,8 +27,11 @@ def run(text: str, directory: Path, *cdbs: bytes) -> list[str]:
     daemon = Daemon(load(file), None)
     try:
         daemon.start()
+        settled = threading.Event()
+        daemon.policy.worker.submit(settled.set)  # after whatever the daemon itself asks of its devices
+        assert settled.wait(30)
         device = daemon.subsystem.devices()[0]
-        return [str(execute(device, cdb, data_in=512 if cdb == READ else None)) for cdb in cdbs]
+        return [str(execute(device, cdb, data_in=LENGTHS.get(cdb))) for cdb in cdbs]
     finally:
         daemon.stop()
 
@@ -45,6 +52,13 @@ def test_trace_and_record_see_what_a_fault_did(tmp_path: Path) -> None:
     assert [command.cdb for command in recording.commands] == [bytes(6), READ]
     again = run('[[host]]\ndriver = "replay"\nfile = "r.jsonl"\n', tmp_path, bytes(6), READ)
     assert again == outcomes, "a host of the record answers the same"
+
+
+def test_a_recorded_host_is_asked_nothing_by_the_way(tmp_path: Path) -> None:
+    """A daemon reads the capacity of its devices; of a recording that would be somebody's answer."""
+    outcomes = run(DISK + '[[filter]]\nkind = "record"\nfile = "r.jsonl"\n', tmp_path, CAPACITY, bytes(6))
+    again = run('[[host]]\ndriver = "replay"\nfile = "r.jsonl"\n', tmp_path, CAPACITY, bytes(6))
+    assert again == outcomes
 
 
 def test_a_delay(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ class ReplayDriver(HostTemplate):
     max_id = 65536
     max_lun = 1 << 63
     scans_itself = True
+    answers_in_order = True
 
     def __init__(self, subsystem: Subsystem) -> None:
         self._subsystem = subsystem

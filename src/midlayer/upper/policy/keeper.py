@@ -90,7 +90,7 @@ class IdentityKeeper(UpperDriver):
     """Knows who was attached at each address. Register it after scsimon.
 
     The capacity is read when a device attaches, as the kernel's sd driver does: at once on hosts that the
-    mid level scans, in the worker on those whose driver reports its devices.
+    mid level scans, in the worker on those whose driver reports its devices, and not at all from a recording.
 
     Args:
         scsimon: Where differences are recorded.
@@ -116,8 +116,9 @@ class IdentityKeeper(UpperDriver):
 
     def attach(self, device: LogicalUnit, *, by_resync: bool = False) -> None:
         self._capacities[device] = None
-        if device.accessible:
-            if device.host.template.scans_itself:
+        template = device.host.template
+        if device.accessible and not template.answers_in_order:
+            if template.scans_itself:
                 self._worker.submit(partial(self._read_capacity, device))
             else:
                 self._read_capacity(device)
