@@ -49,7 +49,17 @@ SETTINGS = {
         },
     ),
     "docs/error-handling.md": Setting(not_run=("midlayer eh status 0:0:1:0 --follow",)),  # a moment in it
-    "docs/faults.md": Setting(config=HOST + disk(size="1M")),
+    "docs/faults.md": Setting(needs=("sg_readcap",), config=HOST + disk(size="1M")),
+    "docs/iscsi.md": Setting(
+        needs=("iscsi-ls",),
+        before=(f"sed s/326[0]/{PORT}/ examples/target.toml >target.toml",),
+        spelled={
+            r"up --config examples/target.toml": "up --config target.toml --state state",
+            r"(target add .*)": rf"\1 --portal 127.0.0.1:{PORT}",
+            r"\b3260\b": PORT,
+        },
+    ),
+    "docs/scsimon.md": Setting(config=HOST + disk()),
     "docs/identity.md": Setting(
         config=HOST + "host_no = 2\n" + disk(target=1) + disk(target=1, lun=1, serial="6001"),
         before=("midlayer fault add device=2:0:1:1 identity=6002",),
