@@ -1,5 +1,6 @@
 """The ``midlayer`` command begins here: Ctrl-C must end it without a traceback while it still imports."""
 
+import io
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ def main() -> int:
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:  # else whoever started us has it ignored, as nohup and a shell's & do
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _mend_standard_files()
     from midlayer.frontends.cli.main import main as run
 
     if interruptible:
@@ -18,6 +20,24 @@ def main() -> int:
     if sys.argv[1:2] == ["up"]:
         _leave(status)
     return status
+
+
+def _mend_standard_files() -> None:
+    """Open what our caller has closed, and print any text whatever the locale.
+
+    A closed descriptor 1 would be that of the next file or socket, and get the output of our children.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            os.set_inheritable(number, True)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")  # texts of a device, and names of files, are any bytes
 
 
 def _leave(status: int) -> None:

@@ -6,6 +6,7 @@ Only the verb that was asked for is imported, so that the command starts quickly
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -13,7 +14,11 @@ import sys
 from midlayer.errors import CommandError, MidlayerError, UsageError
 from midlayer.frontends.cli.options import add_all, by_subject
 from midlayer.frontends.cli.options.declaring import Parser, Verbs
+from midlayer.frontends.exit_status import OS_ERROR
 from midlayer.version import VERSION
+
+_NOT_WRITTEN = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What a print to a file of ours can come to that is no mistake of ours."""
 
 _AT_THE_END = """\
 Begin with:  midlayer exec --plug 'virtual:disk?size=1G' -- lsscsi -g
@@ -30,7 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
             return 1
         module, function = options.verb
         verb = getattr(importlib.import_module(f"midlayer.frontends.cli.{module}"), function)
-        return int(verb(options))
+        status = int(verb(options))
+        sys.stdout.flush()
+        return status
     except CommandError as error:
         from midlayer.frontends.exit_status import of_result
 
@@ -43,10 +50,20 @@ def main(arguments: list[str] | None = None) -> int:
         return of_error(error)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has enough; Python must not complain about it at the end either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is not None or error.errno not in _NOT_WRITTEN:
+            raise
+        return _unwritten(error)
+
+
+def _unwritten(error: OSError) -> int:
+    """Return the exit status if nobody reads our output any more, or there is no room for it."""
+    # Python must not complain about it at the end either.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno == errno.EPIPE:
         return 141
+    print(f"midlayer: the output can not be written: {error.strerror}", file=sys.stderr)
+    return OS_ERROR
 
 
 def _complain(error: MidlayerError) -> None:

@@ -141,13 +141,15 @@ class _Printer:
 
     @contextmanager
     def while_it_is_read(self) -> Iterator[None]:
-        """Go on as a daemon whose output nobody wants once the reader has gone."""
+        """Go on as a daemon whose output nobody wants once its reader, or the room for it, has gone."""
         try:
             yield
             sys.stdout.flush()
         except BrokenPipeError:
             self._quiet, self._ending = True, []
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError:
+            pass  # a file on a full disk: the event log has what is missing there
 
     def _show(self) -> None:
         print("\nA disk is plugged in, asked who it is, and pulled out again:")
