@@ -33,32 +33,35 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> lis
     Returns:
         Titles of the columns that the terminal has no room for.
     """
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    cells = [[_measured(clean(cell)) for cell in row] for row in rows]
+    titles = [_measured(column.title) for column in columns]
+    widths = [max(row[at][1] for row in (titles, *cells)) for at in range(len(columns))]
+    shown, gap = fit(columns, widths, terminal_width())
 
-    width = terminal_width()
-    cells = [[clean(cell) for cell in row] for row in rows]
-    widths = [
-        max(cell_len(text) for text in (column.title, *(row[at] for row in cells)))
-        for at, column in enumerate(columns)
-    ]
-    shown, gap = fit(columns, widths, width)
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="")
-    for at in shown:
-        table.add_column(columns[at].title, no_wrap=True, min_width=widths[at])
+    def line(row: Sequence[tuple[str, int]]) -> str:
+        padded = (row[at][0] + " " * (widths[at] + gap - row[at][1]) for at in shown)
+        return "".join(padded).rstrip()
+
+    headings = line(titles)
+    print(f"\x1b[1m{headings}\x1b[0m" if _has_bold() else headings)
     for row in cells:
-        table.add_row(*(Text(row[at]) for at in shown))
-    room = sum(widths[at] + gap for at in shown)
-    console = Console(highlight=False, width=max(room, width or 0))
-    with console.capture() as capture:
-        console.print(table)
-    headings, *lines = (line.rstrip() for line in capture.get().splitlines())
-    console.print(Text(headings, style="" if "NO_COLOR" in os.environ else "bold"))
-    for line in lines:
-        print(line)
+        print(line(row))
     return [column.title for at, column in enumerate(columns) if at not in shown]
+
+
+def _measured(text: str) -> tuple[str, int]:
+    """Return a text and the columns of a terminal that it takes."""
+    if text.isascii():
+        return text, len(text)
+    from rich.cells import cell_len
+
+    return text, cell_len(text)
+
+
+def _has_bold() -> bool:
+    """True for a terminal that shows bold text, unless the user wants none."""
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in ("dumb", "unknown")
+    return sys.stdout.isatty() and not plain
 
 
 def fit(columns: Sequence[Column], widths: Sequence[int], room: int | None) -> tuple[list[int], int]:

@@ -6,10 +6,12 @@ A device node is a file that says ``major:minor``; a proc file is empty, as its 
 
 from __future__ import annotations
 
+import heapq
 import os
 import shutil
 import threading
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 SG_MAJOR = 21
 _USUAL_BSG_MAJOR = 248
+_MODE_OF_A_NODE = 0o644
 _DEVICES = "sys/devices/midlayer"
 _DIRECTORIES = (
     "dev/bsg", "proc/scsi", _DEVICES, "sys/bus/scsi/devices", "sys/bus/scsi/drivers", "sys/class/bsg",
@@ -48,6 +51,7 @@ class Tree(UpperDriver):
         self._stopped = False
         self._bsg_major, self._proc_devices = _majors(Path("/proc/devices"))
         self._bsg_minors: dict[LogicalUnit, int] = {}
+        self._free_minors: list[int] = []  # a heap: given back, all below the number of minors ever given
         self._nodes: dict[LogicalUnit, str] = {}
 
     def fill(self) -> None:
@@ -117,7 +121,8 @@ class Tree(UpperDriver):
                 return
             address = str(device.address)
             self._hide_node(device)
-            self._bsg_minors.pop(device, None)
+            if device in self._bsg_minors:
+                heapq.heappush(self._free_minors, self._bsg_minors.pop(device))
             self._unlink(
                 f"dev/bsg/{address}",
                 *(
@@ -127,7 +132,9 @@ class Tree(UpperDriver):
             )
             shutil.rmtree(self._root / _place(device), ignore_errors=True)
             target = self._root / _target_place(device)
-            if not any(":" in entry.name for entry in target.iterdir()):
+            with os.scandir(target) as entries:  # as far as the first one that is left, of perhaps thousands
+                last = not any(":" in entry.name for entry in entries)
+            if last:
                 self._unlink(f"sys/bus/scsi/devices/{target.name}")
                 shutil.rmtree(target, ignore_errors=True)
 
@@ -144,7 +151,8 @@ class Tree(UpperDriver):
 
     def _show_device(self, device: LogicalUnit) -> None:
         place, target, address = _place(device), _target_place(device), str(device.address)
-        minor = self._bsg_minors[device] = _lowest_free(self._bsg_minors.values())
+        minor = heapq.heappop(self._free_minors) if self._free_minors else len(self._bsg_minors)
+        self._bsg_minors[device] = minor
         self._write(target, {"uevent": "DEVTYPE=scsi_target\n"})
         self._link(f"{target}/subsystem", "sys/bus/scsi")
         self._link(f"sys/bus/scsi/devices/{Path(target).name}", target)
@@ -207,22 +215,36 @@ class Tree(UpperDriver):
                 directory.rmdir()
 
     def _write(self, place: str, files: Mapping[str, attributes.Text]) -> None:
-        """Write files, each at once: a reader sees the old text or the new one."""
-        directory = self._root / place
-        directory.mkdir(parents=True, exist_ok=True)
+        """Write files, each at once: a reader sees the old text or the new one.
+
+        A directory that is not there yet is filled elsewhere, and renamed once for all its files. As a device
+        has about fifty files and links, paths are plain text here.
+        """
+        directory, fresh, in_sys = f"{self._root}/{place}", f"{self._root}/fresh", place.startswith("sys")
+        is_new = not os.path.isdir(directory)
+        if is_new:
+            os.mkdir(fresh)
         for name, text in files.items():
             data = text if isinstance(text, bytes) else text.encode("latin-1", errors="replace")
-            fresh = self._root / "fresh"
-            fresh.write_bytes(data)
-            if place.startswith("sys"):
-                fresh.chmod(_mode(name))
-            fresh.rename(directory / name)
+            mode = _mode(name) if in_sys else _MODE_OF_A_NODE
+            if is_new:
+                _store(f"{fresh}/{name}", data, mode)
+            else:
+                _store(fresh, data, mode)
+                os.rename(fresh, f"{directory}/{name}")
+        if is_new:
+            os.makedirs(os.path.dirname(directory), exist_ok=True)
+            os.rename(fresh, directory)
 
     def _link(self, place: str, to: str) -> None:
-        link = self._root / place
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.is_symlink():
-            link.symlink_to(os.path.relpath(self._root / to, link.parent))
+        link = f"{self._root}/{place}"
+        try:
+            os.symlink(_relative(place, to), link)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(link), exist_ok=True)
+            os.symlink(_relative(place, to), link)
+        except FileExistsError:
+            pass  # it leads there already
 
     def _unlink(self, *places: str) -> None:
         for place in places:
@@ -244,9 +266,20 @@ def _mode(name: str) -> int:
     return 0o644 if name in attributes.WRITABLE else 0o444
 
 
-def _lowest_free(taken: object) -> int:
-    numbers = set(taken)  # type: ignore[call-overload]
-    return next(number for number in range(len(numbers) + 1) if number not in numbers)
+def _store(path: str, data: bytes, mode: int) -> None:
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(number, data)
+        os.fchmod(number, mode)
+    finally:
+        os.close(number)
+
+
+def _relative(place: str, to: str) -> str:
+    """Return what a link at `place` says to lead to another place of the tree."""
+    here, there = place.split("/")[:-1], to.split("/")
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(here, there, strict=False)))
+    return "/".join([".."] * (len(here) - shared) + there[shared:])
 
 
 def _majors(file: Path) -> tuple[int, str]:

@@ -56,6 +56,23 @@ def test_a_device_that_comes_and_goes(daemon: Daemon, snapshot: Path) -> None:
     assert names(snapshot / "sys/dev/char") == ["21:0", "21:1"]
 
 
+def test_minors_that_are_given_back_are_given_again(daemon: Daemon, snapshot: Path) -> None:
+    devices = [daemon.plug(f"virtual:disk?size=1M&target=5&lun={lun}", 0) for lun in range(3)]
+    for device in (devices[2], devices[0]):
+        daemon.unplug(str(device.address), force=True)
+    for lun, minor in ((7, 2), (8, 4), (9, 5)):  # the lowest that is free
+        daemon.plug(f"virtual:disk?size=1M&target=5&lun={lun}", 0)
+        assert text(snapshot / f"dev/bsg/0:0:5:{lun}").endswith(f":{minor}\n")
+
+
+def test_links_are_as_short_as_those_of_the_kernel(snapshot: Path) -> None:
+    sysfs = snapshot / "sys"
+    place = "devices/midlayer/host0/target0:0:0/0:0:0:0"
+    assert os.readlink(sysfs / "class/scsi_generic/sg0") == f"../../{place}/scsi_generic/sg0"
+    assert os.readlink(sysfs / place / "scsi_generic/sg0/device") == "../.."
+    assert os.readlink(sysfs / place / "generic") == "scsi_generic/sg0"
+
+
 def test_a_host_that_comes_and_goes(daemon: Daemon, snapshot: Path) -> None:
     host = daemon.add_host({"name": "second"})
     assert (snapshot / "proc/scsi/virtual/1").exists()
