@@ -44,6 +44,14 @@ def test_a_word_that_is_not_there(line: str, said: str, capsys: pytest.CaptureFi
     assert capsys.readouterr().err.startswith(said)
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_in_the_help_of_its_verb(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = {"check": ["rules", "check"], "test": ["rules", "test"]}.get(name, name.split())
+    with pytest.raises(SystemExit):
+        parser().parse_args([*words, "--help"])
+    assert capsys.readouterr().out.endswith(f"\nExample: {EXAMPLES[name]}\n")
+
+
 def test_each_example_is_a_command_line_that_is_understood() -> None:
     for line in EXAMPLES.values():
         options = parser().parse_args(shlex.split(line)[1:])

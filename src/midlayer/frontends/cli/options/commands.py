@@ -101,7 +101,12 @@ def _add_persist(verbs: Verbs) -> None:
     persist.add_argument("--out", dest="change", choices=actions, help="what to do, instead of reading")
     persist.add_argument("--key", type=_key, default=0, metavar="KEY", help="the key that is registered (0)")
     persist.add_argument("--new-key", type=_key, default=0, metavar="KEY", help="the key to register (0)")
-    persist.add_argument("--type", type=natural, metavar="N", help="type of the reservation: 1, 3, 5 to 8")
+    persist.add_argument(
+        "--type",
+        type=natural,
+        metavar="N",
+        help="1 write exclusive, 3 exclusive access; 5, 6 the same for registrants; 7, 8 held by all",
+    )
     persist.add_argument("--aptpl", action="store_true", help="keep registrations over a loss of power")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from midlayer.frontends.cli.options.examples import EXAMPLES
 
@@ -21,8 +21,18 @@ DEVICE_HELP = "2:0:1:0, sg3, /dev/sg3, iscsi://host/iqn/lun, or virtual:disk?siz
 _MOST_SECONDS = 86400.0
 
 
+class _Help(argparse.HelpFormatter):
+    """Leaves an example on its line: broken at a hyphen it would be another command."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith("Example: ") else super()._fill_text(text, width, indent)
+
+
 class Parser(argparse.ArgumentParser):
     """Exits with status 1 for a mistake on the command line, as sg3_utils do."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _Help} | options)
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         """Name the word that was probably meant, where argparse lists all that there are."""

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from midlayer.frontends.cli.options.examples import EXAMPLES
+
 
 def add_actions(verb: argparse.ArgumentParser) -> None:
     """Add the actions to the parser of the verb."""
@@ -42,7 +44,13 @@ def add_actions(verb: argparse.ArgumentParser) -> None:
 
 
 def _action(actions: Any, name: str, summary: str) -> Any:
-    parser = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    example = EXAMPLES.get(f"target {name}")
+    parser = actions.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"Example: {example}" if example else None,
+    )
     # Options of the verb stand after the action as well; what was given before it must not be lost.
     parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
     parser.add_argument(
