@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,28 @@ def test_a_signal_before_the_program_is_known_waits_for_it(tmp_path: Path) -> No
     before = signal.getsignal(signal.SIGTERM)
     assert run_under(tmp_path, [sys.executable, "-c", WAITING], start=start) == 5
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers of the calls are those of x86-64")
+def test_a_signal_that_another_thread_gets_is_handed_on(tmp_path: Path) -> None:
+    call = Path(f"/proc/self/task/{threading.get_native_id()}/syscall")
+
+    def deliver() -> None:  # as the kernel may: to any thread, while the one that forwards sleeps
+        while call.read_text().split()[0] not in ("7", "61"):  # poll, wait4
+            pass
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    other = threading.Thread(target=deliver)
+
+    def start(command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
+        program = subprocess.Popen(command, stdout=subprocess.PIPE)
+        with program.stdout:  # type: ignore[union-attr]
+            assert program.stdout.readline() == b"ready\n"  # type: ignore[union-attr]
+        other.start()
+        return program
+
+    assert run_under(tmp_path, [sys.executable, "-c", WAITING], start=start) == 5
+    other.join()
 
 
 @needs_library
