@@ -58,6 +58,37 @@ def release_lost(command: Command, host: Host) -> None:
         host.unblock(device)
 
 
+def makes_sense(command: Command) -> bool:
+    """Return whether an answer is one that can be: numbers of a byte, and bytes for sense data."""
+    status: object = command.status
+    host_byte: object = command.host_byte
+    residual: object = command.residual
+    sense_data: object = command.sense_data
+    return (
+        isinstance(status, int)
+        and isinstance(host_byte, int)
+        and isinstance(residual, int)
+        and isinstance(sense_data, bytes)
+        and 0 <= status <= 0xFF
+        and 0 <= host_byte <= 0xFF
+        and residual <= command.requested_bytes
+    )
+
+
+def fail(command: Command) -> None:
+    """Give a command the answer that its driver owes."""
+    command.clear_answer()
+    command.host_byte = HostByte.DID_ERROR
+    command.residual = command.requested_bytes
+
+
+def give_up(command: Command) -> None:
+    """End a command that the driver does not have, if it has not ended, with DID_ERROR."""
+    if command.phase is Phase.RETURNED:
+        fail(command)
+        finish(command)
+
+
 def falls_short(command: Command) -> bool:
     """Return whether a GOOD command moved less than its submitter can use; it has failed then."""
     if command.requested_bytes - command.residual >= command.underflow:

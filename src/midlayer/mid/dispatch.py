@@ -23,7 +23,16 @@ from midlayer.errors import NodeError
 from midlayer.mid import queue_depth
 from midlayer.mid.block_completion import TRANSITION_RETRY_S, FollowUp, follow_up
 from midlayer.mid.command import Buffer, Command, DriverByte, HostByte, Phase, Result
-from midlayer.mid.completion import call_on_finished, falls_short, finish, refuse, with_lun_bits
+from midlayer.mid.completion import (
+    call_on_finished,
+    fail,
+    falls_short,
+    finish,
+    give_up,
+    makes_sense,
+    refuse,
+    with_lun_bits,
+)
 from midlayer.mid.disposition import Disposition, decide, may_retry
 from midlayer.mid.host_template import DEVICE_BUSY, TARGET_BUSY
 from midlayer.mid.logical_unit import Gate, LogicalUnit
@@ -143,7 +152,7 @@ def submit(command: Command) -> None:
     except BaseException as error:  # Ctrl-C in the driver must not cost the host a place in its queue
         _driver_raised(command, host, error)
         raise
-    if command.phase is not _FINISHED:
+    if busy or command.phase is not _FINISHED:
         _after_issue(command, host, busy)
 
 
@@ -191,8 +200,8 @@ def done(command: Command) -> None:
     command.duration_s = monotonic() - command.started_s
     if timer is not None:
         timer.cancel()
-    if command.status or command.host_byte or (command.residual and falls_short(command)):
-        _settle(command, host)
+    if command.status or command.host_byte or command.residual or command.sense_data:
+        _came_back(command, host)
         detour = device.detour or host.detour  # it may have gone back to the queue
     else:  # `finish`, spelled out
         command.phase = _FINISHED
@@ -202,6 +211,24 @@ def done(command: Command) -> None:
             call_on_finished(command, command.on_finished)
     if detour:
         _off_the_fast_path(command, host)
+
+
+def _came_back(command: Command, host: Host) -> None:
+    """See to a command whose answer says more than GOOD; whatever it is, the command has to end some day."""
+    if not makes_sense(command):
+        _log.error(
+            "%s: driver %s answered status=%r host_byte=%r residual=%r sense_data=%r: taken for DID_ERROR",
+            command, host.name, command.status, command.host_byte, command.residual, command.sense_data,
+        )  # fmt: skip
+        fail(command)
+    if not (command.status or command.host_byte or falls_short(command)):
+        finish(command)
+        return
+    try:
+        _settle(command, host)
+    except Exception:
+        _log.exception("%s: what driver %s made of it could not be judged", command, host.name)
+        give_up(command)
 
 
 def _not_expected(command: Command, host: Host) -> None:
@@ -264,7 +291,7 @@ def _issue(command: Command, host: Host) -> None:
     except BaseException as error:
         _driver_raised(command, host, error)
         raise
-    if command.phase is not _FINISHED:
+    if busy or command.phase is not _FINISHED:
         _after_issue(command, host, busy)
 
 
@@ -274,8 +301,7 @@ def _driver_raised(command: Command, host: Host, error: BaseException) -> None:
     else:
         _log.error("%s: driver %s raised in queuecommand", command, host.name, exc_info=error)
     if command.phase is _ISSUED:
-        command.host_byte = HostByte.DID_ERROR
-        command.residual = command.requested_bytes
+        fail(command)
         done(command)
 
 
@@ -301,6 +327,9 @@ def _take_back(command: Command, host: Host, busy: int) -> None:
             host.unexpected_done += 1
             _log.error("%s: driver %s said busy for a command that it completed", command, host.name)
             return
+        returned: object = busy
+        if not isinstance(returned, int):
+            _log.error("%s: driver %s returned %r, taken for HOST_BUSY", command, host.name, returned)
         command.phase = _RETURNED
         host.busy -= 1
         device.busy -= 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from midlayer.errors import DeviceGone, StateError
+from midlayer.errors import DeviceGone, DriverError, StateError
+from midlayer.mid.callbacks import demand
 from midlayer.mid.dispatch import run_queues
 from midlayer.mid.error_handler import ErrorHandler
 from midlayer.mid.host_state import ALLOWED_TO, HostState
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 
 __all__ = ["ALLOWED_TO", "Host", "HostState"]
+
+_log = logging.getLogger("midlayer.subsystem")
 
 _REMOVAL_BEGUN = frozenset(
     {HostState.CANCEL, HostState.CANCEL_RECOVERY, HostState.DEL, HostState.DEL_RECOVERY}
@@ -118,8 +122,13 @@ class Host:
 
     @property
     def info(self) -> str:
-        """One line from the driver about this host."""
-        return self.template.info(self)
+        """One line from the driver about this host; its name, if it can not say it."""
+        try:
+            said: object = demand(self, self.template.info, self)
+        except DriverError as error:
+            _log.error("%s", error)
+            return self.name
+        return said if isinstance(said, str) else self.name
 
     @property
     def queuecommand(self) -> QueueCommand:

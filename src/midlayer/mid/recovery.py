@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from midlayer.mid.command import Command, HostByte, Phase
+from midlayer.mid.completion import give_up
 from midlayer.mid.disposition import Disposition, decide, decide_by_sense
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.recovery_callbacks import FAST_IO_FAIL, SUCCESS, recovers
@@ -137,7 +138,11 @@ class Recovery:
         self._settle(list(self._work))
         settled, self._settled = self._settled, []
         for command in settled:
-            self.handler.retry_or_finish(command)
+            try:
+                self.handler.retry_or_finish(command)
+            except Exception:  # of a command that a driver has spoilt; the others wait for their end
+                _log.exception("a command of driver %s could not be settled", self.host.name)
+                give_up(command)
         self.handler.record(Action.END, self.scope.name, f"{len(settled)} commands")
 
     # EH-5, EH-6

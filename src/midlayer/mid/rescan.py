@@ -8,6 +8,7 @@ from typing import NamedTuple
 from midlayer.address import Address
 from midlayer.errors import DeviceGone, NodeError, NoSuchDevice
 from midlayer.mid import scan
+from midlayer.mid.callbacks import demand
 from midlayer.mid.command import HostByte
 from midlayer.mid.dispatch import execute
 from midlayer.mid.host import Host
@@ -78,7 +79,7 @@ def carry_out(subsystem: Subsystem, host: Host, steps: list[Step]) -> list[Step]
             outcome.append(_remove(subsystem, step))
         elif step.action is not Action.ADD:
             outcome.append(step)
-    if not host.template.user_scan(host, None, None, None):
+    if not demand(host, host.template.user_scan, host, None, None, None):
         subsystem.scan_host(host)
     return outcome + [step for step in steps if step.action is Action.ADD]
 
@@ -87,7 +88,7 @@ def user_of(device: LogicalUnit) -> str:
     """Return who uses a device, or an empty string."""
     if device.references > 1:
         return f"open {device.references - 1} times in this process"
-    return device.host.template.in_use(device)
+    return demand(device.host, device.host.template.in_use, device)
 
 
 def _judge(device: LogicalUnit, *, remove: bool) -> Step | None:
@@ -187,7 +188,9 @@ def _remove(subsystem: Subsystem, step: Step) -> Step:
         judged = _judge(device, remove=True)
         if judged is None:
             return step._replace(action=Action.KEEP, reason="it answers again")
-        if judged.action is Action.REMOVE and not device.host.template.user_remove(device):
+        if judged.action is Action.REMOVE and not demand(
+            device.host, device.host.template.user_remove, device
+        ):
             subsystem.remove_device(device)
     except (NoSuchDevice, DeviceGone):
         return step

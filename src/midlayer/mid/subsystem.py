@@ -15,7 +15,7 @@ from midlayer.address import Address
 from midlayer.errors import DeviceExists, InvalidRequest, StateError
 from midlayer.mid import queue_depth, scan, unit_attention
 from midlayer.mid.async_scan import AsyncScans
-from midlayer.mid.callbacks import ask, call
+from midlayer.mid.callbacks import ask, call, demand
 from midlayer.mid.clock import Clock
 from midlayer.mid.dispatch import fail_queued, run_queues
 from midlayer.mid.events import UpperDriver
@@ -279,7 +279,7 @@ class Subsystem(Registry):
         with device.host.scan_mutex:
             before = device.state
             if state in (DeviceState.RUNNING, DeviceState.OFFLINE):
-                device.host.template.user_state(device, state.value)
+                demand(device.host, device.host.template.user_state, device, state.value)
             device.set_state(state)
             if device.gate is Gate.CLOSED:
                 fail_queued(device)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from midlayer.errors import InvalidRequest
+from midlayer.mid.callbacks import demand
 from midlayer.mid.command import Command, HostByte, Phase
 from midlayer.mid.completion import finish, refuse, release_lost
 from midlayer.mid.dispatch import run_queues
@@ -122,7 +123,7 @@ def host_reset(host: Host, kind: str) -> int:
         raise InvalidRequest(
             f"host {host.host_no}: host_reset takes {' or '.join(HOST_RESETS)}, not {kind!r}"
         )
-    return host.template.host_reset(host, kind)
+    return demand(host, host.template.host_reset, host, kind)
 
 
 def report_bus_reset(host: Host, channel: int) -> None:

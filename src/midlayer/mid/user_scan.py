@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from midlayer.errors import InvalidRequest
+from midlayer.mid.callbacks import demand
 
 if TYPE_CHECKING:
     from midlayer.mid.host import Host
@@ -33,7 +34,7 @@ def scan_by_text(subsystem: Subsystem, host: Host, text: str) -> None:
     if len(words) != 3:
         raise InvalidRequest(f"host {host.host_no}: {text!r} is not channel, target and LUN, such as '- - -'")
     channel, target, lun = (_number(word) for word in words)
-    if not host.template.user_scan(host, channel, target, lun):
+    if not demand(host, host.template.user_scan, host, channel, target, lun):
         subsystem.scan_host(host, channel, target, lun)
 
 

@@ -31,6 +31,7 @@ from midlayer.lower.linux import LinuxDriver, UeventMonitor
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
 from midlayer.lower.virtual.changes import change
 from midlayer.mid import rescan
+from midlayer.mid.callbacks import demand
 from midlayer.mid.command_trace import CommandTrace
 from midlayer.mid.host import Host
 from midlayer.mid.logical_unit import DeviceState, LogicalUnit
@@ -192,7 +193,7 @@ class Daemon:
 
     def _plug_address(self, address: Address) -> LogicalUnit:
         host = self.subsystem.host(address.host)
-        if not host.template.user_scan(host, address.channel, address.target, address.lun):
+        if not demand(host, host.template.user_scan, host, address.channel, address.target, address.lun):
             return self.subsystem.add_device(host, address.channel, address.target, address.lun)
         if self.monitor is not None:
             self.monitor.catch_up()
@@ -202,7 +203,7 @@ class Daemon:
         """Have a host look at one address, whether or not a device is there."""
         host_no, channel, target, lun = Address.parse(text)
         host = self.subsystem.host(host_no)
-        if not host.template.user_scan(host, channel, target, lun):
+        if not demand(host, host.template.user_scan, host, channel, target, lun):
             self.subsystem.scan_host(host, channel, target, lun)
 
     def unplug(self, text: str, *, force: bool = False) -> tuple[Address, bool]:
@@ -221,7 +222,7 @@ class Daemon:
                 f"{device.address}: in use: {user}; nothing was done (--force removes it anyway)"
             )
         held = not device.admitted
-        if not device.host.template.user_remove(device):
+        if not demand(device.host, device.host.template.user_remove, device):
             self.subsystem.remove_device(device)
         elif self.monitor is not None:
             self.monitor.catch_up()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from midlayer.errors import DeviceInUse, InvalidRequest
 from midlayer.frontends.daemon.device_rules import quarantine_rule
+from midlayer.mid.callbacks import demand
 from midlayer.mid.logical_unit import DeviceState, LogicalUnit
 from midlayer.mid.rescan import user_of
 
@@ -48,7 +49,7 @@ class RuleActions:
         if user:
             raise DeviceInUse(f"{device.address}: in use: {user}; it was not removed")
         template = device.host.template
-        if not template.scans_itself or not template.user_remove(device):
+        if not template.scans_itself or not demand(device.host, template.user_remove, device):
             self._daemon.subsystem.remove_device(device)
         _log.warning("%s: removed, by %s", device.address, words[2])
 

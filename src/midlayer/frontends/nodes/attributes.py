@@ -10,6 +10,7 @@ from functools import partial
 
 from midlayer.address import Address
 from midlayer.errors import MidlayerError
+from midlayer.mid.callbacks import demand
 from midlayer.mid.host import Host, HostState
 from midlayer.mid.logical_unit import DeviceState, LogicalUnit
 from midlayer.mid.queue_depth import ask_for_queue_depth
@@ -130,7 +131,7 @@ def _set_eh_deadline(subsystem: Subsystem, host: Host, data: bytes) -> int:
 def _delete(subsystem: Subsystem, device: LogicalUnit, data: bytes) -> int:
     # As in the kernel: the unit stays plugged, and a scan finds it again.
     template = device.host.template
-    if not (template.scans_itself and template.user_remove(device)):
+    if not (template.scans_itself and demand(device.host, template.user_remove, device)):
         subsystem.remove_device(device)
     return len(data)
 

@@ -25,6 +25,7 @@ from typing import Any
 from midlayer.address import Address
 from midlayer.errors import MidlayerError
 from midlayer.mid.admission import admit, withdraw
+from midlayer.mid.callbacks import demand
 from midlayer.mid.clock import Timer
 from midlayer.mid.host import Host, HostState
 from midlayer.mid.inquiry import read_inquiry, read_vpd_pages
@@ -251,7 +252,9 @@ class Quarantine:
             return
         entry.device = None  # so that its going is ours, and no reason to forget it
         try:
-            if not device.host.template.scans_itself or not device.host.template.user_remove(device):
+            if not device.host.template.scans_itself or not demand(
+                device.host, device.host.template.user_remove, device
+            ):
                 self._subsystem.remove_device(device)
         except MidlayerError as error:
             entry.device, entry.reason = device, f"not removed: {error}"
@@ -308,7 +311,7 @@ class Quarantine:
         entry.reason = "" if self._scan(entry.host, channel, target, lun) else "nothing answers there"
 
     def _scan(self, host: Host, channel: int, target: int, lun: int) -> bool:
-        if host.template.user_scan(host, channel, target, lun):
+        if demand(host, host.template.user_scan, host, channel, target, lun):
             return True  # whoever reports the host's devices will report it
         self._subsystem.scan_host(host, channel, target, lun)
         with self._lock:
@@ -332,8 +335,8 @@ class Quarantine:
         if device.host.template.scans_itself:
             # The kernel bound no driver to a device that was not accessible; it does if it finds it anew.
             entry.device = None
-            device.host.template.user_remove(device)
-            device.host.template.user_scan(device.host, *entry.address[1:])
+            demand(device.host, device.host.template.user_remove, device)
+            demand(device.host, device.host.template.user_scan, device.host, *entry.address[1:])
             return
         with device.host.scan_mutex:
             device.vpd_pages.update(read_vpd_pages(device))

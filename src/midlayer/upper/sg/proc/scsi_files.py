@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from midlayer.address import Address
 from midlayer.errors import DeviceGone, MidlayerError, NodeError, NoSuchDevice, NoSuchHost
+from midlayer.mid.callbacks import demand
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.quirks import QuirkTable
 from midlayer.mid.subsystem import Subsystem
@@ -134,7 +135,7 @@ def _four_numbers(text: str, at: int) -> tuple[int, int, int, int]:
 def _add(subsystem: Subsystem, host_no: int, channel: int, target: int, lun: int) -> None:
     host = subsystem.host(host_no)
     where = (None if channel == _WILD_CARD else channel, None if target == _WILD_CARD else target, lun)
-    if not host.template.user_scan(host, *where):
+    if not demand(host, host.template.user_scan, host, *where):
         subsystem.scan_host(host, *where)
 
 
@@ -143,7 +144,7 @@ def _remove(subsystem: Subsystem, host_no: int, channel: int, target: int, lun: 
     template = device.host.template
     # A driver that does not scan would pull the unit out for good; a person who writes here expects
     # to find the device again with add-single-device.
-    if not (template.scans_itself and template.user_remove(device)):
+    if not (template.scans_itself and demand(device.host, template.user_remove, device)):
         subsystem.remove_device(device)
 
 
