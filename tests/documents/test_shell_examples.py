@@ -48,6 +48,13 @@ SETTINGS = {
             r"(discover 127.0.0.1|iscsi://127.0.0.1)": rf"\1:{PORT}",
         },
     ),
+    "docs/agents.md": Setting(
+        config='[[agent]]\ncommand = ["examples/agents/scsi.agent"]\n'
+        + HOST
+        + "host_no = 2\n"
+        + disk(target=1, vendor="ACME", product="Array 9"),
+        before=("until midlayer events | grep -q scsi.agent; do sleep 0.1; done",),
+    ),
     "docs/error-handling.md": Setting(not_run=("midlayer eh status 0:0:1:0 --follow",)),  # a moment in it
     "docs/faults.md": Setting(needs=("sg_readcap",), config=HOST + disk(size="1M")),
     "docs/iscsi.md": Setting(
@@ -59,6 +66,7 @@ SETTINGS = {
             r"\b3260\b": PORT,
         },
     ),
+    "docs/quarantine.md": Setting(spelled={r"/tmp/q\b": f"{PAGE}/q"}),
     "docs/scsimon.md": Setting(config=HOST + disk()),
     "docs/identity.md": Setting(
         config=HOST + "host_no = 2\n" + disk(target=1) + disk(target=1, lun=1, serial="6001"),
