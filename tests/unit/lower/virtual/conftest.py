@@ -32,7 +32,7 @@ class Asker:
         """Send one command."""
         raw = bytes.fromhex(cdb) if isinstance(cdb, str) else cdb
         room = memoryview(bytearray(data_in)) if data_in else None
-        command = Command(self.device, raw, data_out, room)
+        command = Command(self.device, raw, data_out, room, passthrough=True)
         command.nexus = self.nexus
         return run(command)
 
