@@ -37,6 +37,7 @@ from midlayer.standards.opcodes import describe_cdb
 from midlayer.standards.reservations import decode_full_status
 from midlayer.standards.sense import Sense, fixed_sense
 from midlayer.standards.spc import StandardInquiry, decode_lun_list
+from midlayer.standards.ssc import DensityDescriptor, decode_density_support, encode_density_support
 from midlayer.twin import parse_twin
 from midlayer.upper.sg import execute
 
@@ -103,6 +104,7 @@ _DISKS = (
                 UnitSpec(lun=0, size=1 << 16, thin=True),
                 UnitSpec(lun=1, type=5, size=1 << 16, block_size=2048),
                 UnitSpec(lun=2, type=13, slots=2),
+                UnitSpec(lun=3, type=1, size=1 << 16),
             )
         )
     )
@@ -302,6 +304,9 @@ TARGETS: dict[str, Target] = {
             ses.encode_page(10, 1, bytes.fromhex("1622010101010000") + bytes(28)),
         ],
     ),
+    "density-support": Target(
+        decode_density_support, (LayoutError,), [encode_density_support([DensityDescriptor(tracks=9)])]
+    ),
     "luns": Target(decode_lun_list, (LayoutError,), [bytes.fromhex("0000000800000000" + "0001000000000000")]),
     "log-page": Target(
         lambda data: describe(LogPage.decode(data)),
@@ -320,6 +325,9 @@ TARGETS: dict[str, Target] = {
             b"\0" + bytes.fromhex("280000000000000008000000000000ff") + bytes(512),
             b"\x80" + bytes.fromhex("2a0000000000000001000000000000ff") + bytes(512),
             b"\0" + bytes.fromhex("1a003f00ff0000000000000000000000") + bytes(255),
+            b"\3" + bytes.fromhex("08000002000000000000000000000000") + bytes(512),
+            b"\x83" + bytes.fromhex("0a000002000000000000000000000000") + bytes(512),
+            b"\3" + bytes.fromhex("1101ffffff0000000000000000000000"),
             b"\2" + bytes.fromhex("1c010a00ff0000000000000000000000") + bytes(255),
             b"\x82" + bytes.fromhex("1d100000440000000000000000000000") + b"\2\0\0\x40" + bytes(64),
         ],

@@ -19,6 +19,7 @@ PROGRAMS = {
     "iscsi-ls": "libiscsi-bin",
     "tgtd": "tgt",
     "fusermount3": "fuse3",
+    "mtx": "mtx",
 }
 
 

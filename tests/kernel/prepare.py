@@ -36,6 +36,7 @@ PROGRAMS = {
     "iscsid": "open-iscsi",
     "mkfs.xfs": "xfsprogs",
     "mkfs.ext4": "e2fsprogs",
+    "mt-st": "mt-st",
 }
 
 

@@ -44,6 +44,7 @@ PAGE_NAMES: dict[tuple[int, int], str] = {
     (0x18, 0x00): "protocol specific port",
     (0x19, 0x00): "general statistics and performance",
     (0x1A, 0x00): "power condition transitions",
+    (0x2E, 0x00): "TapeAlert",
     (0x2F, 0x00): "informational exceptions",
 }
 

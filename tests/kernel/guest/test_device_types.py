@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,8 +28,15 @@ bays = ["0:1:0"]
 target = 1
 size = "1M"
 product = "In its bay"
+
+[[host.unit]]
+target = 2
+type = "tape"
+product = "A tape"
+size = "4M"
+early_warning = "256K"
 """
-LUNS = ("0:0:0", "0:1:0")
+LUNS = ("0:0:0", "0:1:0", "0:2:0")
 
 
 def config(directory: Path) -> str:
@@ -44,7 +54,7 @@ def config(directory: Path) -> str:
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """A daemon that offers one unit of each type, and the kernel logged in to it."""
     directory = tmp_path_factory.mktemp("types")
-    run("modprobe", "-a", "iscsi_tcp", "ses")
+    run("modprobe", "-a", "iscsi_tcp", "ses", "st")
     run("ip", "link", "set", "lo", "up")
     up = Up(directory, config(directory))
     up.start()
@@ -96,3 +106,71 @@ def test_ses_shows_the_enclosure_and_sets_its_lights() -> None:
         assert (slot / attribute).read_text().strip() == "0"
     (enclosure / "Slot 01" / "power_status").write_text("off\n")
     assert run("sg_ses", "--get=devoff", "--index=0,0", generic).strip() == "1"
+
+
+class Tape:
+    """Linux's tape drive, which does not rewind by itself, and the programs that use it."""
+
+    def __init__(self) -> None:
+        self.node = str(node("A tape", "scsi_tape", "nst[0-9]"))
+
+    def mt(self, *words: str) -> str:
+        """Run mt."""
+        return run("mt-st", "-f", self.node, *words)
+
+    def place(self) -> tuple[int, int]:
+        """Return file and block number as st has them."""
+        found = re.search(r"File number=(-?\d+), block number=(-?\d+)", self.mt("status"))
+        assert found is not None
+        return int(found[1]), int(found[2])
+
+    def dd(self, *operands: str, status: int = 0) -> subprocess.CompletedProcess[bytes]:
+        """Run dd."""
+        done = subprocess.run(["dd", "status=none", *operands], check=False, capture_output=True)
+        assert done.returncode == status, done.stderr
+        return done
+
+
+def test_st_in_variable_and_in_fixed_mode(tmp_path: Path) -> None:
+    tape = Tape()
+    data = os.urandom(96 << 10)
+    (tmp_path / "data").write_bytes(data)
+    tape.mt("rewind")
+    tape.mt("setblk", "0")
+    tape.dd(f"if={tmp_path}/data", f"of={tape.node}", "bs=32k")
+    tape.mt("setblk", "512")
+    assert "Tape block size 512 bytes" in tape.mt("status")
+    tape.dd(f"if={tmp_path}/data", f"of={tape.node}", "bs=16k")
+    tape.mt("rewind")
+    tape.mt("setblk", "0")
+    assert tape.dd(f"if={tape.node}", "bs=64k").stdout == data  # blocks shorter than asked for
+    assert tape.dd(f"if={tape.node}", "bs=512").stdout == data  # as many as st has written in one command
+    tape.mt("rewind")
+    assert b"Cannot allocate memory" in tape.dd(f"if={tape.node}", "bs=1k", status=1).stderr  # a longer block
+    tape.mt("rewind")
+    tape.mt("setblk", "512")
+    tape.mt("fsf", "1")
+    assert tape.dd(f"if={tape.node}", "bs=24k").stdout == data
+    tape.mt("bsf", "1")
+    tape.mt("bsr", "2")
+    assert len(tape.dd(f"if={tape.node}", "bs=512").stdout) == 1024
+    tape.mt("setblk", "0")
+
+
+def test_st_meets_the_end_of_the_medium_and_an_empty_drive() -> None:
+    tape = Tape()
+    tape.mt("rewind")
+    written = tape.dd("if=/dev/zero", f"of={tape.node}", "bs=64k", status=1)
+    assert b"No space left on device" in written.stderr
+    tape.mt("rewind")
+    assert 3 << 20 < len(tape.dd(f"if={tape.node}", "bs=64k").stdout) < 4 << 20
+    tape.mt("rewind")
+    tape.mt("erase")
+    assert tape.dd(f"if={tape.node}", "bs=64k").stdout == b""
+    tape.mt("offline")
+    assert subprocess.run(["dd", f"if={tape.node}", "count=0"], check=False, capture_output=True).returncode
+    assert "DR_OPEN" in tape.mt("status")
+    tape.mt("load")
+    assert "ONLINE" in tape.mt("status")
+    tape.mt("rewind")
+    assert tape.place() == (0, 0)

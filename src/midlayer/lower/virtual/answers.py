@@ -10,6 +10,7 @@ from midlayer.standards.sam import Status
 from midlayer.standards.sense import FieldPointer, SenseKey, descriptor_sense, fixed_sense
 
 _MAX_FIXED_INFORMATION = 0xFFFFFFFF
+_MAX_64 = 0xFFFFFFFFFFFFFFFF
 
 
 class CheckCondition(Exception):
@@ -28,6 +29,12 @@ class CheckCondition(Exception):
     def sense_data(self, *, descriptor: bool = False) -> bytes:
         """Return sense data; fixed format leaves out an INFORMATION of more than 32 bits (SPC-4 4.5.3)."""
         details = self.details
+        information = details.get("information")
+        if information is not None and information < 0:  # two's complement, as long as the field is
+            details = {
+                **details,
+                "information": information & (_MAX_64 if descriptor else _MAX_FIXED_INFORMATION),
+            }
         if descriptor:
             return descriptor_sense(self.key, self.asc, self.ascq, **details)
         if (details.get("information") or 0) > _MAX_FIXED_INFORMATION:
@@ -116,6 +123,13 @@ def fail(command: Command, sense_data: bytes) -> None:
     command.status = Status.CHECK_CONDITION
     command.sense_data = sense_data
     command.residual = command.requested_bytes
+
+
+def fail_with_data(command: Command, sense_data: bytes, moved_bytes: int) -> None:
+    """End a command with CHECK CONDITION that has transferred something all the same."""
+    command.status = Status.CHECK_CONDITION
+    command.sense_data = sense_data
+    command.residual = command.requested_bytes - moved_bytes
 
 
 def conflict(command: Command) -> None:

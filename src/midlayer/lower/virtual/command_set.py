@@ -6,39 +6,21 @@ REPORT SUPPORTED OPERATION CODES prints the usage data, the guard looks at the r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from enum import Enum
-from typing import NamedTuple
+from collections.abc import Mapping
 
+from midlayer.lower.virtual.command_rows import (
+    ALWAYS,
+    READS,
+    WITH_SERVICE_ACTIONS,
+    WRITES,
+    Access,
+    Key,
+    Row,
+    rows,
+)
+from midlayer.lower.virtual.command_set_types import OWN_ROWS
 from midlayer.standards.opcodes import Opcode as Op
-
-
-class Access(Enum):
-    """What a command means to a persistent reservation of another nexus (SPC-4 table 66, SBC-3 table 13)."""
-
-    ALWAYS = "always"
-    """No reservation stops it."""
-    READS = "reads"
-    """Exclusive access stops it, write exclusive does not."""
-    WRITES = "writes"
-    """Every type stops it."""
-
-
-class Row(NamedTuple):
-    """What is known of a command.
-
-    Attributes:
-        usage: CDB usage data (SPC-4 6.35.3): one bits are evaluated, the first byte is the operation code.
-        access: How it stands to reservations.
-        medium: It needs a unit that is ready.
-    """
-
-    usage: bytes
-    access: Access
-    medium: bool
-
-
-ALWAYS, READS, WRITES = Access.ALWAYS, Access.READS, Access.WRITES
+from midlayer.standards.spc import PeripheralDeviceType as Type
 
 _ROWS: tuple[tuple[str, Access, bool], ...] = (
     ("00 00 00 00 00 00", ALWAYS, True),  # TEST UNIT READY
@@ -118,47 +100,30 @@ _ROWS: tuple[tuple[str, Access, bool], ...] = (
     ("b7 1f 00 00 00 00 ff ff ff ff 00 00", READS, True),  # READ DEFECT DATA(12)
 )
 
-WITH_SERVICE_ACTIONS = frozenset(
-    {
-        Op.SANITIZE,
-        Op.PERSISTENT_RESERVE_IN,
-        Op.PERSISTENT_RESERVE_OUT,
-        Op.THIRD_PARTY_COPY_OUT,
-        Op.THIRD_PARTY_COPY_IN,
-        Op.SERVICE_ACTION_IN_16,
-        Op.MAINTENANCE_IN,
-        Op.MAINTENANCE_OUT,
-    }
-)
-"""Operation codes whose CDB has a service action in byte 1."""
+COMMANDS: Mapping[Key, Row] = rows(_ROWS)
+"""What disks know, and all types that have no rows of their own."""
+
+_BY_TYPE: Mapping[int, Mapping[Key, Row]] = {kind: {**COMMANDS, **own} for kind, own in OWN_ROWS.items()}
 
 
-def _key(usage: bytes) -> tuple[int, int | None]:
-    opcode = usage[0]
-    return opcode, usage[1] & 0x1F if opcode in WITH_SERVICE_ACTIONS else None
+def rows_of(device_type: int) -> Mapping[Key, Row]:
+    """Return operation code and service action → row of a device type."""
+    return _BY_TYPE.get(device_type, COMMANDS)
 
 
-def _rows() -> Iterator[Row]:
-    for text, access, medium in _ROWS:
-        yield Row(bytes.fromhex(text), access, medium)
-
-
-COMMANDS: dict[tuple[int, int | None], Row] = {_key(row.usage): row for row in _rows()}
-"""Operation code and service action → row; the action is None for a command that has none."""
-
-
-def row_of(cdb: bytes) -> Row | None:
+def row_of(device_type: int, cdb: bytes) -> Row | None:
     """Return what is known of the command in a CDB; None for one that no virtual unit knows."""
     opcode = cdb[0]
-    return COMMANDS.get((opcode, cdb[1] & 0x1F if opcode in WITH_SERVICE_ACTIONS else None))
+    return rows_of(device_type).get((opcode, cdb[1] & 0x1F if opcode in WITH_SERVICE_ACTIONS else None))
 
 
-def access_of(cdb: bytes) -> Access:
+def access_of(device_type: int, cdb: bytes) -> Access:
     """Return how a command stands to reservations; two commands are harmless in one of their forms."""
     opcode = cdb[0]
     if opcode == Op.PREVENT_ALLOW_MEDIUM_REMOVAL and not cdb[4] & 0x03:
         return ALWAYS
-    if opcode == Op.START_STOP_UNIT and cdb[4] & 0xF1 == 0x01:
+    tape = device_type == Type.SEQUENTIAL_ACCESS
+    if opcode == Op.START_STOP_UNIT and cdb[4] & 0xF1 == 0x01 and not tape:
         return ALWAYS
-    row = row_of(cdb)
+    row = row_of(device_type, cdb)
     return ALWAYS if row is None else row.access  # a service action without a row is refused anyway

@@ -15,7 +15,7 @@ from midlayer.lower.virtual.answers import (
     send,
 )
 from midlayer.lower.virtual.blocks import CHUNK_BYTES, written
-from midlayer.lower.virtual.command_set import READS, WRITES, Access
+from midlayer.lower.virtual.command_rows import READS, WRITES, Access
 from midlayer.lower.virtual.unit import Copies, Handler, ServiceActions, VirtualUnit
 from midlayer.mid.command import Command
 from midlayer.mid.nexus import Nexus

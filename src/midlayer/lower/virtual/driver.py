@@ -20,7 +20,8 @@ from midlayer.lower.virtual.answers import (
     no_data,
 )
 from midlayer.lower.virtual.attentions import BUS_RESET, DEVICE_RESET, REPORTED_LUNS_CHANGED, Attention
-from midlayer.lower.virtual.command_set import Access, access_of
+from midlayer.lower.virtual.command_rows import Access
+from midlayer.lower.virtual.command_set import access_of
 from midlayer.lower.virtual.guard import GUARDED
 from midlayer.lower.virtual.operations import Deferred
 from midlayer.lower.virtual.spc_commands import (
@@ -372,7 +373,7 @@ def _fail_by_medium(unit: VirtualUnit, command: Command, error: OSError) -> None
     _log.error("%s: %s", command, str(error))  # the error itself would keep the descriptor open
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         refusal = CheckCondition(*_NO_SPACE)
-    elif command.data_in is not None or access_of(command.cdb) is Access.READS:
+    elif command.data_in is not None or access_of(unit.spec.type, command.cdb) is Access.READS:
         unit.counters.read_errors += 1
         refusal = CheckCondition(*_UNREADABLE)
     else:

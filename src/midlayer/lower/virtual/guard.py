@@ -71,7 +71,7 @@ def guard(unit: VirtualUnit, command: Command) -> None:
     if operation is not None and opcode not in _WHILE_BUSY:
         raise operation.refusal()
     if unit.not_ready is not None:
-        row = row_of(command.cdb)
+        row = row_of(unit.spec.type, command.cdb)
         if row is not None and row.medium:
             raise CheckCondition(*unit.not_ready)
     handler(unit, command)
@@ -85,7 +85,9 @@ def _check_reservations(unit: VirtualUnit, command: Command) -> None:
             raise ReservationConflict
         if reservations.reserved_by != command.nexus and opcode not in _IN_SPITE_OF_RESERVE:
             raise ReservationConflict
-    if reservations.holder is not None and reservations.conflicts(command.nexus, access_of(command.cdb)):
+    if reservations.holder is not None and reservations.conflicts(
+        command.nexus, access_of(unit.spec.type, command.cdb)
+    ):
         raise ReservationConflict
 
 

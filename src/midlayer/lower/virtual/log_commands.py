@@ -10,10 +10,11 @@ from midlayer.lower.virtual.vpd_pages import THRESHOLD_SET_BYTES
 from midlayer.mid.command import Command
 from midlayer.standards.log_pages import LIST_PARAMETER, LogPage, LogParameter, supported_pages
 from midlayer.standards.opcodes import Opcode
-from midlayer.standards.spc import LogSense
+from midlayer.standards.spc import LogSense, PeripheralDeviceType
 
 _UNCORRECTED = 6
 _ALL_SUBPAGES = 0xFF
+_TAPE_ALERT_FLAGS = 64
 _DEDICATED = bytes((0x01, 0, 0, 0))  # scope of a count of resources: of this unit alone
 
 
@@ -34,15 +35,22 @@ def log_sense(unit: VirtualUnit, command: Command) -> None:
 
 
 def _page(unit: VirtualUnit, code: int, subpage: int) -> LogPage | None:
-    pages = {number: make for number, make in _PAGES.items() if unit.blocks or number not in _OF_BLOCKS}
-    if not unit.spec.thin:
-        pages.pop(0x0C, None)
+    pages = _pages(unit)
     if code == 0x00 and subpage in (0, _ALL_SUBPAGES):
         codes = [(0, 0), (0, _ALL_SUBPAGES), *((number, 0) for number in pages)]
         return supported_pages(codes, subpages=subpage == _ALL_SUBPAGES)
     if code not in pages or subpage:
         return None
     return LogPage(page=code, parameters=pages[code](unit))
+
+
+def _pages(unit: VirtualUnit) -> dict[int, Callable[[VirtualUnit], Parameters]]:
+    if unit.spec.type == PeripheralDeviceType.SEQUENTIAL_ACCESS:
+        return _TAPE_PAGES
+    pages = {number: make for number, make in _PAGES.items() if unit.blocks or number not in _OF_BLOCKS}
+    if not unit.spec.thin:
+        pages.pop(0x0C, None)
+    return pages
 
 
 Parameters = tuple[LogParameter, ...]
@@ -67,6 +75,18 @@ def _provisioning(unit: VirtualUnit) -> Parameters:
         )
         for code, count in enumerate(sets, 1)
     )
+
+
+def _sequential_access(unit: VirtualUnit) -> Parameters:
+    """Bytes that WRITE has received and written, and READ has read and sent (SSC-4 8.2.3)."""
+    moved = unit.tape.moved
+    counts = (moved.received, moved.written, moved.read, moved.sent)
+    return tuple(_counter(code, count, 8) for code, count in enumerate(counts))
+
+
+def _tape_alert(unit: VirtualUnit) -> Parameters:
+    """The flags of TapeAlert (SSC-4 8.2.4), none of which is ever set."""
+    return tuple(LogParameter(code=code, value=bytes(1)) for code in range(1, _TAPE_ALERT_FLAGS + 1))
 
 
 def _temperature(unit: VirtualUnit) -> Parameters:
@@ -94,5 +114,14 @@ _PAGES: dict[int, Callable[[VirtualUnit], Parameters]] = {
     0x2F: _exceptions,
 }
 _OF_BLOCKS = frozenset({0x02, 0x03, 0x0C, 0x0E})
+
+_TAPE_PAGES: dict[int, Callable[[VirtualUnit], Parameters]] = {
+    0x02: _write_errors,
+    0x03: _read_errors,
+    0x0C: _sequential_access,
+    0x0D: _temperature,
+    0x2E: _tape_alert,
+    0x2F: _exceptions,
+}
 
 LOG_TABLE: dict[int, Handler] = {Opcode.LOG_SENSE: log_sense}

@@ -18,7 +18,7 @@ from midlayer.lower.virtual.attentions import (
     RESERVATIONS_RELEASED,
     Attention,
 )
-from midlayer.lower.virtual.command_set import Access
+from midlayer.lower.virtual.command_rows import Access
 from midlayer.mid.nexus import Nexus
 from midlayer.standards.reservations import ReservationType
 

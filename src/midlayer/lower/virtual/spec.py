@@ -70,7 +70,8 @@ class UnitSpec(TypeKeys):
         serial: Unit serial number; made from the address if it is empty.
         naa: NAA designator as 16 or 32 hexadecimal digits; made from the serial number if it is empty.
         size: Bytes of the medium, ``1G`` or a number; 0 for all of a file that is there.
-        block_size: 512 or 4096 (a CD has 2048); 0 for what is usual.
+        block_size: 512 or 4096 (a CD has 2048); 0 for what is usual. Of a tape, what it begins with, 0 for
+            blocks of any length.
         physical_block_size: The block size times a power of two to 32768; 0 for that of a logical block.
         file: A file for the blocks; sparse memory without it.
         thin: Thin provisioning: UNMAP and WRITE SAME with UNMAP give blocks back.
@@ -130,12 +131,13 @@ class UnitSpec(TypeKeys):
                 values[key] = convert(key, values[key])
         if "twin" in values:
             values |= of_twin(values["twin"])
-        if "size" not in values and "file" in values and values["file"].exists():
+        tape = values.get("type") == PeripheralDeviceType.SEQUENTIAL_ACCESS
+        if "size" not in values and "file" in values and values["file"].exists() and not tape:
             values["size"] = 0
         return cls(**values)
 
     def __post_init__(self) -> None:
-        if not self.block_size:
+        if not self.block_size and self.type != PeripheralDeviceType.SEQUENTIAL_ACCESS:
             usual = _CD_BLOCK_SIZE if self.type == PeripheralDeviceType.CD_DVD else _BLOCK_SIZES[0]
             object.__setattr__(self, "block_size", usual)
         self._check()
@@ -154,12 +156,12 @@ class UnitSpec(TypeKeys):
     @property
     def blocks(self) -> int:
         """Number of logical blocks."""
-        return self.size // self.block_size
+        return self.size // self.block_size if self.block_size else 0
 
     @property
     def physical_exponent(self) -> int:
         """Power of two of how many logical blocks a physical block has."""
-        return max(self.physical_block_size // self.block_size, 1).bit_length() - 1
+        return max(self.physical_block_size // (self.block_size or 1), 1).bit_length() - 1
 
     def _check(self) -> None:
         lengths = (("vendor", 8), ("product", 16), ("revision", 4), ("serial", 36))
@@ -168,6 +170,20 @@ class UnitSpec(TypeKeys):
             if len(value) > longest or not (value.isascii() and (value.isprintable() or not value)):
                 raise SpecError(key, f"{value!r} must be at most {longest} printable ASCII characters")
         self.check_type(self.type)
+        if self.type != PeripheralDeviceType.SEQUENTIAL_ACCESS:
+            self._check_blocks()
+        elif not 0 < self.size <= _LARGEST_FILE:
+            raise SpecError("size", f"{self.size} must be more than 0, and at most 8192P")
+        if self.naa and (len(self.naa) not in (16, 32) or not _is_hex(self.naa)):
+            raise SpecError("naa", f"{self.naa!r} must be 16 or 32 hexadecimal digits")
+        if (self.pool_size or self.pool_threshold) and not self.thin:
+            raise SpecError("pool_size", "only a thin disk has a pool; set thin as well")
+        if self.pool_threshold and not self.pool_size:
+            raise SpecError("pool_threshold", "is a part of pool_size, which is not given")
+        if self.count > 1 and (self.serial or self.naa or self.file):
+            raise SpecError("count", "units of one table can not share a serial, an naa or a file")
+
+    def _check_blocks(self) -> None:
         sizes = (_CD_BLOCK_SIZE,) if self.type == PeripheralDeviceType.CD_DVD else _BLOCK_SIZES
         if self.block_size not in sizes and self.twin is None:
             raise SpecError("block_size", f"{self.block_size} must be {' or '.join(map(str, sizes))}")
@@ -180,14 +196,6 @@ class UnitSpec(TypeKeys):
             raise SpecError("size", f"{self.size} must be a multiple of the block size, and more than 0")
         if self.size > (_MOST_MEMORY if self.file is None else _LARGEST_FILE):
             raise SpecError("size", f"{self.size} is too large; memory holds up to 64T, a file up to 8192P")
-        if self.naa and (len(self.naa) not in (16, 32) or not _is_hex(self.naa)):
-            raise SpecError("naa", f"{self.naa!r} must be 16 or 32 hexadecimal digits")
-        if (self.pool_size or self.pool_threshold) and not self.thin:
-            raise SpecError("pool_size", "only a thin disk has a pool; set thin as well")
-        if self.pool_threshold and not self.pool_size:
-            raise SpecError("pool_threshold", "is a part of pool_size, which is not given")
-        if self.count > 1 and (self.serial or self.naa or self.file):
-            raise SpecError("count", "units of one table can not share a serial, an naa or a file")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -313,7 +321,7 @@ CONVERSIONS: dict[str, Any] = {
     "serial": text,
     "naa": text,
     "size": size,
-    "block_size": number(512, 4096),
+    "block_size": number(0, 1 << 23),
     "physical_block_size": number(0, 4096 << 15),
     "file": lambda key, value: Path(text(key, value)),
     "thin": flag,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from midlayer.lower.virtual.answers import fields, invalid_field, send
-from midlayer.lower.virtual.command_set import COMMANDS
+from midlayer.lower.virtual.command_set import rows_of
 from midlayer.lower.virtual.unit import ServiceActions, VirtualUnit
 from midlayer.mid.command import Command
 from midlayer.standards.maintenance import ReportSupportedTaskManagementFunctions
@@ -49,11 +49,11 @@ def known_commands(unit: VirtualUnit) -> Iterator[tuple[int, int | None]]:
 
 def _all(unit: VirtualUnit, cdb: ReportSupportedOperationCodes) -> bytes:
     """Return a descriptor for each command (SPC-4 table 306)."""
-    descriptors = bytearray()
+    descriptors, rows = bytearray(), rows_of(unit.spec.type)
     for opcode, action in known_commands(unit):
         flags = (_SERVACTV if action is not None else 0) | (_CTDP if cdb.rctd else 0)
         descriptors += bytes((opcode, 0)) + (action or 0).to_bytes(2, "big") + bytes((0, flags))
-        descriptors += len(COMMANDS[opcode, action].usage).to_bytes(2, "big")
+        descriptors += len(rows[opcode, action].usage).to_bytes(2, "big")
         if cdb.rctd:
             descriptors += _TIMEOUTS
     return len(descriptors).to_bytes(4, "big") + descriptors
@@ -76,6 +76,6 @@ def _one(unit: VirtualUnit, cdb: ReportSupportedOperationCodes) -> bytes:
         known = handler is not None and (cdb.reporting_options == _NO_ACTION or not action)
     if not known:
         return bytes((0, _NOT_SUPPORTED, 0, 0))
-    usage = COMMANDS[opcode, action if has_actions else None].usage
+    usage = rows_of(unit.spec.type)[opcode, action if has_actions else None].usage
     support = _SUPPORTED | (0x80 if cdb.rctd else 0)
     return bytes((0, support)) + len(usage).to_bytes(2, "big") + usage + (_TIMEOUTS if cdb.rctd else b"")

@@ -8,13 +8,16 @@ from midlayer.lower.virtual.enclosure_commands import ENCLOSURE_TABLE
 from midlayer.lower.virtual.log_commands import LOG_TABLE
 from midlayer.lower.virtual.maintenance import ALUA_TABLE, MAINTENANCE_TABLE
 from midlayer.lower.virtual.medium_commands import MEDIUM_TABLE, THIN_SANITIZE
-from midlayer.lower.virtual.modes import MODE_TABLE
+from midlayer.lower.virtual.modes import MODE_TABLE, mode_table
 from midlayer.lower.virtual.persistent_commands import PERSISTENT_TABLE
 from midlayer.lower.virtual.provisioning import WRITE_SAME_TABLE, get_lba_status, unmap
 from midlayer.lower.virtual.sbc_commands import BLOCK_TABLE, READ_ONLY_TABLE, read_capacity_16
 from midlayer.lower.virtual.spc_commands import SPC_TABLE
 from midlayer.lower.virtual.spec import UnitSpec
-from midlayer.lower.virtual.start_stop import START_STOP_TABLE
+from midlayer.lower.virtual.start_stop import START_STOP_TABLE, prevent_allow
+from midlayer.lower.virtual.tape_commands import TAPE_DATA_TABLE
+from midlayer.lower.virtual.tape_modes import TapeModes
+from midlayer.lower.virtual.tape_position import TAPE_POSITION_TABLE
 from midlayer.lower.virtual.twin import twin_table
 from midlayer.lower.virtual.unit import OpcodeTable, ServiceActions, Table
 from midlayer.lower.virtual.verify_commands import VERIFY_TABLE
@@ -48,6 +51,15 @@ DISK_TABLE: Table = OpcodeTable(
 TABLES: dict[int, Table] = {
     Type.DIRECT_ACCESS: DISK_TABLE,
     Type.CD_DVD: OpcodeTable({**COMMON_TABLE, **START_STOP_TABLE, **READ_ONLY_TABLE}),
+    Type.SEQUENTIAL_ACCESS: OpcodeTable(
+        {
+            **COMMON_TABLE,
+            **mode_table(TapeModes()),
+            **TAPE_DATA_TABLE,
+            **TAPE_POSITION_TABLE,
+            Opcode.PREVENT_ALLOW_MEDIUM_REMOVAL: prevent_allow,
+        }
+    ),
     Type.ENCLOSURE_SERVICES: OpcodeTable({**COMMON_TABLE, **ENCLOSURE_TABLE}),
 }
 """One opcode table for each device type; a type that is not here has `COMMON_TABLE`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from midlayer.errors import NodeError
@@ -25,6 +25,7 @@ from midlayer.lower.virtual.operations import Kind, Operation, Why
 from midlayer.lower.virtual.port_groups import BY_COMMAND, BY_ITSELF, PortGroups
 from midlayer.lower.virtual.reservations import Port, Reservations, port_of
 from midlayer.lower.virtual.spec import UnitSpec
+from midlayer.lower.virtual.tape import NO_MEDIUM, TapeDrive
 from midlayer.lower.virtual.thin import Pool, ThinFileMedium, ThinMemoryMedium
 from midlayer.lower.virtual.type_keys import Place
 from midlayer.mid.clock import Clock
@@ -70,6 +71,21 @@ class Settings:
 
 
 @dataclass(slots=True)
+class TapeSettings(Settings):
+    """What MODE SELECT can change of a tape.
+
+    Attributes:
+        block_length: Bytes of a block of READ and WRITE with FIXED; 0 for none.
+        buffered_mode: 1 lets WRITE end before the data is safe, which FILEMARKS without IMMED waits for.
+        compress: DCE; remembered, but nothing is compressed.
+    """
+
+    block_length: int = 0
+    buffered_mode: int = 1
+    compress: bool = True
+
+
+@dataclass(slots=True)
 class Counters:
     """What LOG SENSE reports besides the state of the medium."""
 
@@ -102,6 +118,8 @@ class VirtualUnit:
         neighbourhood: Its target and the other units.
         attentions, reservations, ports, settings, counters, copies: Parts of its state.
         enclosure: Elements and what was asked of them; an enclosure alone has it.
+        tape: The drive; a tape alone has it.
+        first_settings: What `settings` are after a reset.
         not_ready: Sense key, ASC and ASCQ of why it takes no medium access commands; None if it does.
         operation: What goes on and keeps it from nearly all commands; None if nothing does.
         clock: Measures what takes time.
@@ -128,6 +146,7 @@ class VirtualUnit:
         "echo",
         "enclosure",
         "exclusive",
+        "first_settings",
         "identifying_text",
         "inquiry_data",
         "lun_in_cdb",
@@ -147,6 +166,7 @@ class VirtualUnit:
         "settings",
         "spec",
         "table",
+        "tape",
         "write_through",
     )
 
@@ -167,13 +187,14 @@ class VirtualUnit:
         self.lun_in_cdb = spec.scsi_level <= 2
         self.pool = Pool(spec.pool_size, spec.pool_threshold)
         self.medium = _medium(spec, self.pool, has_blocks=has_blocks)
-        self.blocks = self.medium.size_bytes // spec.block_size
-        self.max_blocks = MAX_TRANSFER_BYTES // spec.block_size
+        block_size = spec.block_size or 1
+        self.blocks = self.medium.size_bytes // block_size
+        self.max_blocks = MAX_TRANSFER_BYTES // block_size
         self.plugged = True
         self.nexus = LOCAL
         self.attentions, self.ports = Attentions(), PortGroups(spec.alua)
         self.reservations = Reservations(self._tell)
-        self.settings, self.counters = Settings(), Counters()
+        self.first_settings, self.counters = _first_settings(spec), Counters()
         self.copies: Copies = {}
         self.not_ready: Why | None = None
         self.operation: Operation | None = None
@@ -189,7 +210,10 @@ class VirtualUnit:
             self.enclosure = Enclosure(spec, lambda slot: self.occupant(slot) is not None)
         self.attentions.meet(LOCAL)
         self.pool.on_threshold = self._at_threshold
-        self.take_settings(self.settings)
+        self.take_settings(replace(self.first_settings))
+        if spec.type == PeripheralDeviceType.SEQUENTIAL_ACCESS and not spec.qualifier:
+            self.tape = TapeDrive(spec)
+            self.not_ready = NO_MEDIUM if self.tape.medium is None else None
         if has_blocks and not self.blocks:
             self.medium.close()
             raise NodeError(errno.EINVAL, f"{spec.file}: the file has not room for one block")
@@ -205,6 +229,8 @@ class VirtualUnit:
         if operation is not None:
             operation.stop(HostByte.DID_NO_CONNECT)
         self.medium.close()
+        if self.spec.type == PeripheralDeviceType.SEQUENTIAL_ACCESS and not self.spec.qualifier:
+            self.tape.close()
 
     def meet(self, nexus: Nexus) -> None:
         """Take note that commands come from another nexus."""
@@ -235,7 +261,7 @@ class VirtualUnit:
         self._reset_operation()
         self.prevented.clear()
         self.copies.clear()
-        self.take_settings(Settings())
+        self.take_settings(replace(self.first_settings))
         self.attentions.replace_all(attention)
         self.regard()
 
@@ -345,6 +371,12 @@ class VirtualUnit:
         self.write_through = not settings.wce
 
     @property
+    def tape_settings(self) -> TapeSettings:
+        """The settings of a tape."""
+        assert isinstance(self.settings, TapeSettings)
+        return self.settings
+
+    @property
     def keeps_reservations(self) -> bool:
         """Registrations can survive a loss of power: there is a file beside which they can be kept."""
         return self.spec.file is not None and not self.spec.write_protected
@@ -361,6 +393,12 @@ class VirtualUnit:
 
     def _at_threshold(self) -> None:
         self.attend(THIN_PROVISIONING_SOFT_THRESHOLD)
+
+
+def _first_settings(spec: UnitSpec) -> Settings:
+    if spec.type == PeripheralDeviceType.SEQUENTIAL_ACCESS:
+        return TapeSettings(block_length=spec.block_size)
+    return Settings()
 
 
 def _medium(spec: UnitSpec, pool: Pool, *, has_blocks: bool) -> Medium:

@@ -34,6 +34,8 @@ def test_defaults_and_conversions() -> None:
         ("scsi_level", 8), ("channel", 256), ("target", -1), ("lun", 1 << 64), ("lun", "one"), ("count", 0),
         ("colour", "red"), ("slots", 129), ("bays", 7), ("bays", "0:1"), ("bays", ["0:x:0"]),
         ("bays", ["0:1:0", 5]), ("fans", 65), ("slots", 4),
+        ("barcode", "a"), ("barcode", "A" * 33), ("loaded", "maybe"), ("early_warning", "x"),
+        ("loaded", False),
     ],
 )  # fmt: skip
 def test_unit_keys(key: str, value: object) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from midlayer.lower.virtual.command_set import COMMANDS
+from midlayer.lower.virtual.command_set import COMMANDS, rows_of
+from midlayer.lower.virtual.command_set_types import OWN_ROWS
 from midlayer.lower.virtual.tables import ALUA_TABLE, TABLES, THIN_DISK_TABLE
 from midlayer.lower.virtual.unit import ServiceActions, Table
 from midlayer.mid.command import Result
@@ -38,10 +39,14 @@ def keys(*tables: Table) -> set[tuple[int, int | None]]:
 
 
 def test_there_is_a_row_for_every_command_with_the_length_of_its_cdb() -> None:
-    assert keys(THIN_DISK_TABLE, ALUA_TABLE, *TABLES.values()) == set(COMMANDS)
-    for (opcode, action), row in COMMANDS.items():
-        assert (row.usage[0], len(row.usage)) == (opcode, cdb_length(opcode))
-        assert action is None or row.usage[1] & 0x1F & action == action
+    assert keys(THIN_DISK_TABLE, ALUA_TABLE) == set(COMMANDS)
+    for kind, table in TABLES.items():
+        assert keys(table) <= set(rows_of(kind))
+        assert keys(table) >= set(OWN_ROWS.get(kind, ()))
+    for rows in (COMMANDS, *OWN_ROWS.values()):
+        for (opcode, action), row in rows.items():
+            assert (row.usage[0], len(row.usage)) == (opcode, cdb_length(opcode))
+            assert action is None or row.usage[1] & 0x1F & action == action
 
 
 @pytest.mark.parametrize("rctd", [False, True])

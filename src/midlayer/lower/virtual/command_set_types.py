@@ -1,0 +1,29 @@
+"""Commands that a device type has of its own, or that mean something else to it than to a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from midlayer.lower.virtual.command_rows import ALWAYS, READS, WRITES, Key, Row, rows
+from midlayer.standards.spc import PeripheralDeviceType as Type
+
+_TAPE = rows(
+    (
+        ("01 01 00 00 00 00", WRITES, True),  # REWIND
+        ("05 00 00 00 00 00", ALWAYS, False),  # READ BLOCK LIMITS
+        ("08 03 ff ff ff 00", READS, True),  # READ(6)
+        ("0a 03 ff ff ff 00", WRITES, True),  # WRITE(6)
+        ("10 03 ff ff ff 00", WRITES, True),  # WRITE FILEMARKS(6)
+        ("11 0f ff ff ff 00", WRITES, True),  # SPACE(6)
+        ("19 03 00 00 00 00", WRITES, True),  # ERASE(6)
+        ("1b 01 00 00 0f 00", WRITES, False),  # LOAD UNLOAD
+        ("2b 07 00 ff ff ff ff 00 ff 00", WRITES, True),  # LOCATE(10)
+        ("34 1f 00 00 00 00 00 ff ff 00", ALWAYS, True),  # READ POSITION
+        ("44 03 00 00 00 00 00 ff ff 00", ALWAYS, False),  # REPORT DENSITY SUPPORT
+        ("91 0f 00 00 ff ff ff ff ff ff ff ff ff ff 00 00", WRITES, True),  # SPACE(16)
+        ("92 3b 00 ff ff ff ff ff ff ff ff ff 00 00 00 00", WRITES, True),  # LOCATE(16)
+    )
+)
+
+OWN_ROWS: Mapping[int, Mapping[Key, Row]] = {Type.SEQUENTIAL_ACCESS: _TAPE}
+"""Device type → rows that stand in the place of a disk's."""
