@@ -27,11 +27,12 @@ from midlayer.lower.filters import FaultRule, Player, Recording
 from midlayer.lower.linux.uevent import UeventError
 from midlayer.lower.linux.uevent import parse as parse_uevent
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
+from midlayer.lower.virtual.type_keys import Place
 from midlayer.mid.partition import gpt_array, gpt_partitions, partsize
 from midlayer.mid.subsystem import Subsystem
 from midlayer.rules import PlainView, RuleSet
 from midlayer.rules import parse as parse_rules
-from midlayer.standards import mode, ses, vpd
+from midlayer.standards import mode, ses, smc, vpd
 from midlayer.standards.log_pages import LogPage, describe
 from midlayer.standards.opcodes import describe_cdb
 from midlayer.standards.reservations import decode_full_status
@@ -105,6 +106,7 @@ _DISKS = (
                 UnitSpec(lun=1, type=5, size=1 << 16, block_size=2048),
                 UnitSpec(lun=2, type=13, slots=2),
                 UnitSpec(lun=3, type=1, size=1 << 16),
+                UnitSpec(lun=4, type=8, slots=2, cartridges=("A",), drives=(Place(0, 0, 3),)),
             )
         )
     )
@@ -304,6 +306,20 @@ TARGETS: dict[str, Target] = {
             ses.encode_page(10, 1, bytes.fromhex("1622010101010000") + bytes(28)),
         ],
     ),
+    "element-status": Target(
+        smc.decode_element_status,
+        (LayoutError,),
+        [
+            smc.encode_element_status(
+                {
+                    2: [smc.Element(kind=2, status=smc.ElementDescriptor(full=True))] * 2,
+                    4: [smc.Element(kind=4, status=smc.ElementDescriptor(), device="A drive")],
+                },
+                tags=True,
+                devices=True,
+            )
+        ],
+    ),
     "density-support": Target(
         decode_density_support, (LayoutError,), [encode_density_support([DensityDescriptor(tracks=9)])]
     ),
@@ -327,6 +343,8 @@ TARGETS: dict[str, Target] = {
             b"\0" + bytes.fromhex("1a003f00ff0000000000000000000000") + bytes(255),
             b"\3" + bytes.fromhex("08000002000000000000000000000000") + bytes(512),
             b"\x83" + bytes.fromhex("0a000002000000000000000000000000") + bytes(512),
+            b"\4" + bytes.fromhex("b8100000ffff0000ffff000000000000") + bytes(255),
+            b"\4" + bytes.fromhex("a5000000040001000000000000000000"),
             b"\3" + bytes.fromhex("1101ffffff0000000000000000000000"),
             b"\2" + bytes.fromhex("1c010a00ff0000000000000000000000") + bytes(255),
             b"\x82" + bytes.fromhex("1d100000440000000000000000000000") + b"\2\0\0\x40" + bytes(64),

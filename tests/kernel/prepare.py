@@ -37,6 +37,7 @@ PROGRAMS = {
     "mkfs.xfs": "xfsprogs",
     "mkfs.ext4": "e2fsprogs",
     "mt-st": "mt-st",
+    "mtx": "mtx",
 }
 
 

@@ -19,6 +19,7 @@ diagnostic    diagnostics and buffers (SPC-4 6.17, 6.23, 6.43, 6.49)
 maintenance   identifying information, task management functions (SPC-4)
 ses           diagnostic pages of an enclosure (SES-3)
 ses_elements  elements of an enclosure (SES-3)
+smc           commands and data of media changers (SMC-3)
 ssc           commands and data of tapes (SSC-4)
 sbc_medium    FORMAT UNIT, SANITIZE, READ DEFECT DATA (SBC-3)
 ============= ========================================================

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import os
 import re
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,8 +38,22 @@ type = "tape"
 product = "A tape"
 size = "4M"
 early_warning = "256K"
+
+[[host.unit]]
+target = 3
+type = "changer"
+product = "A changer"
+slots = 3
+drives = ["0:4:0"]
+cartridges = ["AA0001L4", "AA0002L4"]
+
+[[host.unit]]
+target = 4
+type = "tape"
+product = "Its drive"
+loaded = false
 """
-LUNS = ("0:0:0", "0:1:0", "0:2:0")
+LUNS = ("0:0:0", "0:1:0", "0:2:0", "0:3:0", "0:4:0")
 
 
 def config(directory: Path) -> str:
@@ -54,7 +71,7 @@ def config(directory: Path) -> str:
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """A daemon that offers one unit of each type, and the kernel logged in to it."""
     directory = tmp_path_factory.mktemp("types")
-    run("modprobe", "-a", "iscsi_tcp", "ses", "st")
+    run("modprobe", "-a", "iscsi_tcp", "ses", "st", "ch")
     run("ip", "link", "set", "lo", "up")
     up = Up(directory, config(directory))
     up.start()
@@ -174,3 +191,37 @@ def test_st_meets_the_end_of_the_medium_and_an_empty_drive() -> None:
     assert "ONLINE" in tape.mt("status")
     tape.mt("rewind")
     assert tape.place() == (0, 0)
+
+
+# chio.h: what the changer driver's ioctls take, and the types of elements there.
+CHIOMOVE, CHIOGPARAMS, CHIOGSTATUS = 0x40146301, 0x80146306, 0x40106308
+PICKER, SLOT, DRIVE = 0, 1, 3
+FULL = 0x01
+
+
+def full(changer: int, kind: int, count: int) -> list[bool]:
+    """Ask ch which elements of a type have something in them."""
+    room = ctypes.create_string_buffer(count)
+    fcntl.ioctl(changer, CHIOGSTATUS, struct.pack("@iP", kind, ctypes.addressof(room)))
+    return [bool(flags & FULL) for flags in room.raw]
+
+
+def test_ch_moves_cartridges() -> None:
+    generic = str(node("A changer", "scsi_generic"))
+    assert "Storage Element 2:Full :VolumeTag=AA0002L4" in run("mtx", "-f", generic, "status")
+    drive = str(node("Its drive", "scsi_generic"))
+    changer = os.open(node("A changer", "scsi_changer"), os.O_RDWR)
+    try:
+        params = struct.unpack("@5i", fcntl.ioctl(changer, CHIOGPARAMS, bytes(20)))
+        assert params == (0, 1, 3, 0, 1)  # a picker, slots, no portals, a drive
+        assert (full(changer, SLOT, 3), full(changer, DRIVE, 1)) == ([True, True, False], [False])
+        fcntl.ioctl(changer, CHIOMOVE, struct.pack("@5i", SLOT, 1, DRIVE, 0, 0))
+        assert (full(changer, SLOT, 3), full(changer, DRIVE, 1)) == ([True, False, False], [True])
+        assert "(Storage Element 2 Loaded):VolumeTag = AA0002L4" in run("mtx", "-f", generic, "status")
+        eventually(lambda: not subprocess.call(["sg_turs", drive]), reason="the drive to be ready")
+        run("mtx", "-f", generic, "unload", "3", "0")
+        assert full(changer, SLOT, 3) == [True, False, True]
+        with pytest.raises(OSError):
+            fcntl.ioctl(changer, CHIOMOVE, struct.pack("@5i", SLOT, 1, DRIVE, 0, 0))  # nothing is there
+    finally:
+        os.close(changer)

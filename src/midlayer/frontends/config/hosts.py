@@ -84,7 +84,7 @@ def _unit(unit: object, base: Path, place: KeyPath) -> UnitSpec:
     if not isinstance(unit, dict):
         raise TableMistake(place, "write [[host.unit]], once for each unit")
     given = dict(unit)
-    for key in ("file", "twin"):
+    for key in ("file", "twin", "directory"):
         if isinstance(given.get(key), str):
             given[key] = str(base / given[key])
     try:

@@ -25,5 +25,16 @@ _TAPE = rows(
     )
 )
 
-OWN_ROWS: Mapping[int, Mapping[Key, Row]] = {Type.SEQUENTIAL_ACCESS: _TAPE}
+_CHANGER = rows(
+    (
+        ("07 00 00 00 00 00", WRITES, True),  # INITIALIZE ELEMENT STATUS
+        ("2b 00 ff ff ff ff 00 00 01 00", WRITES, True),  # POSITION TO ELEMENT
+        ("37 03 ff ff 00 00 ff ff 00 00", WRITES, True),  # INITIALIZE ELEMENT STATUS WITH RANGE
+        ("a5 00 ff ff ff ff ff ff 00 00 01 00", WRITES, True),  # MOVE MEDIUM
+        ("a6 00 ff ff ff ff ff ff ff ff 03 00", WRITES, True),  # EXCHANGE MEDIUM
+        ("b8 1f ff ff ff ff 03 ff ff ff 00 00", READS, False),  # READ ELEMENT STATUS
+    )
+)
+
+OWN_ROWS: Mapping[int, Mapping[Key, Row]] = {Type.SEQUENTIAL_ACCESS: _TAPE, Type.MEDIUM_CHANGER: _CHANGER}
 """Device type → rows that stand in the place of a disk's."""

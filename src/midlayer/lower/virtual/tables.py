@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from midlayer.lower.virtual.changer_commands import CHANGER_TABLE
+from midlayer.lower.virtual.changer_modes import ChangerModes
 from midlayer.lower.virtual.copy_commands import COPY_TABLE
 from midlayer.lower.virtual.diagnostics import DIAGNOSTIC_TABLE
 from midlayer.lower.virtual.enclosure_commands import ENCLOSURE_TABLE
@@ -57,6 +59,14 @@ TABLES: dict[int, Table] = {
             **mode_table(TapeModes()),
             **TAPE_DATA_TABLE,
             **TAPE_POSITION_TABLE,
+            Opcode.PREVENT_ALLOW_MEDIUM_REMOVAL: prevent_allow,
+        }
+    ),
+    Type.MEDIUM_CHANGER: OpcodeTable(
+        {
+            **COMMON_TABLE,
+            **mode_table(ChangerModes()),
+            **CHANGER_TABLE,
             Opcode.PREVENT_ALLOW_MEDIUM_REMOVAL: prevent_allow,
         }
     ),

@@ -199,7 +199,7 @@ def erase(unit: VirtualUnit, command: Command, drive: TapeDrive) -> None:
 
 def check_writable(unit: VirtualUnit, drive: TapeDrive) -> None:
     """Raise CheckCondition unless the medium, and the mode parameters, let it be written."""
-    if not drive.loaded().writable:
+    if not drive.loaded().writable or unit.spec.write_protected:
         raise CheckCondition(SenseKey.DATA_PROTECT, 0x27, 0x00)
     if unit.settings.swp:
         raise CheckCondition(SenseKey.DATA_PROTECT, 0x27, 0x02)

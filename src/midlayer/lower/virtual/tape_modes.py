@@ -59,7 +59,7 @@ class TapeModes(Modes):
 
     def header_fields(self, unit: VirtualUnit, settings: Settings) -> dict[str, Any]:
         medium = unit.tape.medium
-        protected = settings.swp or (medium is not None and not medium.writable)
+        protected = settings.swp or unit.spec.write_protected or (medium is not None and not medium.writable)
         buffered = settings.buffered_mode if isinstance(settings, TapeSettings) else 0
         return {"wp": protected, "buffered_mode": buffered}
 

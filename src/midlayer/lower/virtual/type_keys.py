@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from midlayer.conversions import flag, number, size, text
@@ -27,13 +28,17 @@ class TypeKeys:
     """What a configuration may say of a unit of some types.
 
     Attributes:
-        slots: Device slots of an enclosure.
+        slots: Device slots of an enclosure, storage slots of a changer.
         bays: The units in these slots, in order, by their place; None for a slot that has none.
         fans, power_supplies, temperature_sensors: Other elements of an enclosure.
         loaded: A tape has a medium in it.
         early_warning: Bytes before the end of a tape's medium where writes are warned; at most an eighth
             of its size.
         barcode: Of a tape's medium.
+        drives: The tapes that a changer loads, by their place.
+        mail_slots: Import/export elements of a changer.
+        cartridges: Barcodes of what is in the slots of a changer, in order; empty for a slot without any.
+        directory: Where a changer keeps its cartridges, as tape images; memory without it.
     """
 
     slots: int = 8
@@ -44,6 +49,10 @@ class TypeKeys:
     loaded: bool = True
     early_warning: int = 1 << 20
     barcode: str = ""
+    drives: tuple[Place, ...] = ()
+    mail_slots: int = 0
+    cartridges: tuple[str, ...] = ()
+    directory: Path | None = None
 
     def check_type(self, device_type: int) -> None:
         """Refuse keys of another type, and those that do not fit together.
@@ -58,14 +67,27 @@ class TypeKeys:
                 raise SpecError(field.name, f"is a key of {names}; set type as well")
         if len(self.bays) > self.slots:
             raise SpecError("bays", f"names {len(self.bays)} units for {self.slots} slots")
+        if len(self.cartridges) > self.slots:
+            raise SpecError("cartridges", f"names {len(self.cartridges)} for {self.slots} slots")
+        if device_type == Type.ENCLOSURE_SERVICES and self.slots > _MOST_DEVICE_SLOTS:
+            raise SpecError("slots", f"an enclosure has up to {_MOST_DEVICE_SLOTS}")
+        for key, words in (("cartridges", list(filter(None, self.cartridges))), ("drives", self.drives)):
+            if len(set(words)) != len(words):
+                raise SpecError(key, "names one of them twice")
 
 
-_NAMES = {Type.SEQUENTIAL_ACCESS: "a tape", Type.ENCLOSURE_SERVICES: "an enclosure"}
+_MOST_DEVICE_SLOTS = 128
+_NAMES = {
+    Type.SEQUENTIAL_ACCESS: "a tape",
+    Type.MEDIUM_CHANGER: "a changer",
+    Type.ENCLOSURE_SERVICES: "an enclosure",
+}
+_CHANGER = (Type.MEDIUM_CHANGER,)
 _TAPE = (Type.SEQUENTIAL_ACCESS,)
 _ENCLOSURE = (Type.ENCLOSURE_SERVICES,)
 
 _TYPES_OF: dict[str, tuple[Type, ...]] = {
-    "slots": _ENCLOSURE,
+    "slots": (*_ENCLOSURE, *_CHANGER),
     "bays": _ENCLOSURE,
     "fans": _ENCLOSURE,
     "power_supplies": _ENCLOSURE,
@@ -73,6 +95,10 @@ _TYPES_OF: dict[str, tuple[Type, ...]] = {
     "loaded": _TAPE,
     "early_warning": _TAPE,
     "barcode": _TAPE,
+    "drives": _CHANGER,
+    "mail_slots": _CHANGER,
+    "cartridges": _CHANGER,
+    "directory": _CHANGER,
 }
 
 
@@ -98,6 +124,14 @@ def _bays(key: str, value: object) -> tuple[Place | None, ...]:
     return tuple(None if word == "-" else _place(key, word) for word in _words(key, value))
 
 
+def _drives(key: str, value: object) -> tuple[Place, ...]:
+    return tuple(_place(key, word) for word in _words(key, value))
+
+
+def _cartridges(key: str, value: object) -> tuple[str, ...]:
+    return tuple("" if word == "-" else _barcode(key, word) for word in _words(key, value))
+
+
 def _barcode(key: str, value: object) -> str:
     words = text(key, value)
     if len(words) > _LONGEST_BARCODE or not all(one in _BARCODE for one in words):
@@ -106,7 +140,7 @@ def _barcode(key: str, value: object) -> str:
 
 
 TYPE_CONVERSIONS: dict[str, Any] = {
-    "slots": number(0, 128),
+    "slots": number(0, 4096),
     "bays": _bays,
     "fans": number(0, 64),
     "power_supplies": number(0, 64),
@@ -114,4 +148,8 @@ TYPE_CONVERSIONS: dict[str, Any] = {
     "loaded": flag,
     "early_warning": size,
     "barcode": _barcode,
+    "drives": _drives,
+    "mail_slots": number(0, 256),
+    "cartridges": _cartridges,
+    "directory": lambda key, value: Path(text(key, value)),
 }

@@ -19,6 +19,7 @@ from midlayer.lower.virtual.attentions import (
     Attention,
     Attentions,
 )
+from midlayer.lower.virtual.changer import Changer
 from midlayer.lower.virtual.enclosure import Enclosure
 from midlayer.lower.virtual.medium import FileMedium, Medium, MemoryMedium
 from midlayer.lower.virtual.operations import Kind, Operation, Why
@@ -119,6 +120,7 @@ class VirtualUnit:
         attentions, reservations, ports, settings, counters, copies: Parts of its state.
         enclosure: Elements and what was asked of them; an enclosure alone has it.
         tape: The drive; a tape alone has it.
+        changer: Elements and cartridges; a medium changer alone has it.
         first_settings: What `settings` are after a reset.
         not_ready: Sense key, ASC and ASCQ of why it takes no medium access commands; None if it does.
         operation: What goes on and keeps it from nearly all commands; None if nothing does.
@@ -139,6 +141,7 @@ class VirtualUnit:
         "block_size",
         "blocks",
         "buffer",
+        "changer",
         "clock",
         "commands",
         "copies",
@@ -211,7 +214,9 @@ class VirtualUnit:
         self.attentions.meet(LOCAL)
         self.pool.on_threshold = self._at_threshold
         self.take_settings(replace(self.first_settings))
-        if spec.type == PeripheralDeviceType.SEQUENTIAL_ACCESS and not spec.qualifier:
+        if spec.type == PeripheralDeviceType.MEDIUM_CHANGER and not spec.qualifier:
+            self.changer = Changer(spec, neighbourhood.at)
+        if self.is_tape:
             self.tape = TapeDrive(spec)
             self.not_ready = NO_MEDIUM if self.tape.medium is None else None
         if has_blocks and not self.blocks:
@@ -229,8 +234,10 @@ class VirtualUnit:
         if operation is not None:
             operation.stop(HostByte.DID_NO_CONNECT)
         self.medium.close()
-        if self.spec.type == PeripheralDeviceType.SEQUENTIAL_ACCESS and not self.spec.qualifier:
+        if self.is_tape:
             self.tape.close()
+        if self.spec.type == PeripheralDeviceType.MEDIUM_CHANGER and not self.spec.qualifier:
+            self.changer.close()
 
     def meet(self, nexus: Nexus) -> None:
         """Take note that commands come from another nexus."""
@@ -369,6 +376,11 @@ class VirtualUnit:
         self.settings = settings
         self.read_only = self.spec.write_protected or settings.swp
         self.write_through = not settings.wce
+
+    @property
+    def is_tape(self) -> bool:
+        """It has a drive, `tape`."""
+        return self.spec.type == PeripheralDeviceType.SEQUENTIAL_ACCESS and not self.spec.qualifier
 
     @property
     def tape_settings(self) -> TapeSettings:

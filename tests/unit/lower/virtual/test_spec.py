@@ -32,10 +32,10 @@ def test_defaults_and_conversions() -> None:
         ("format_s", "soon"),
         ("block_size", 256), ("file", 7), ("thin", "maybe"), ("write_protected", 2), ("rotation_rate", 65535),
         ("scsi_level", 8), ("channel", 256), ("target", -1), ("lun", 1 << 64), ("lun", "one"), ("count", 0),
-        ("colour", "red"), ("slots", 129), ("bays", 7), ("bays", "0:1"), ("bays", ["0:x:0"]),
+        ("colour", "red"), ("slots", 4097), ("bays", 7), ("bays", "0:1"), ("bays", ["0:x:0"]),
         ("bays", ["0:1:0", 5]), ("fans", 65), ("slots", 4),
         ("barcode", "a"), ("barcode", "A" * 33), ("loaded", "maybe"), ("early_warning", "x"),
-        ("loaded", False),
+        ("loaded", False), ("drives", ["x"]), ("mail_slots", 257), ("cartridges", ["a"]), ("directory", 5),
     ],
 )  # fmt: skip
 def test_unit_keys(key: str, value: object) -> None:
@@ -53,6 +53,14 @@ def test_keys_that_do_not_go_together() -> None:
         UnitSpec.from_mapping({"type": "cd", "block_size": 512})
     with pytest.raises(SpecError, match="bays: names 3 units for 2 slots"):
         UnitSpec.from_mapping({"type": "enclosure", "slots": 2, "bays": "0:1:0 - 0:2:0"})
+    changer = {"type": "changer", "slots": 1}
+    with pytest.raises(SpecError, match="cartridges: names 2 for 1 slots"):
+        UnitSpec.from_mapping({**changer, "cartridges": "A B"})
+    for key, value in (("drives", "0:1:0 0:1:0"), ("cartridges", "- A A")):
+        with pytest.raises(SpecError, match=f"{key}: names one of them twice"):
+            UnitSpec.from_mapping({**changer, "slots": 3, key: value})
+    with pytest.raises(SpecError, match="slots: an enclosure has up to 128"):
+        UnitSpec.from_mapping({"type": "enclosure", "slots": 129})
     with pytest.raises(SpecError, match="bays: is a key of an enclosure; set type as well"):
         UnitSpec.from_mapping({"bays": "0:1:0"})
     with pytest.raises(SpecError, match="size"):
