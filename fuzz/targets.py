@@ -32,7 +32,7 @@ from midlayer.mid.partition import gpt_array, gpt_partitions, partsize
 from midlayer.mid.subsystem import Subsystem
 from midlayer.rules import PlainView, RuleSet
 from midlayer.rules import parse as parse_rules
-from midlayer.standards import mode, ses, smc, vpd
+from midlayer.standards import mmc, mode, ses, smc, vpd
 from midlayer.standards.log_pages import LogPage, describe
 from midlayer.standards.opcodes import describe_cdb
 from midlayer.standards.reservations import decode_full_status
@@ -306,6 +306,14 @@ TARGETS: dict[str, Target] = {
             ses.encode_page(10, 1, bytes.fromhex("1622010101010000") + bytes(28)),
         ],
     ),
+    "cd-configuration": Target(
+        mmc.decode_configuration,
+        (LayoutError,),
+        [bytes.fromhex("00000014000000080000030400080100001e090400000000")],
+    ),
+    "cd-toc": Target(
+        mmc.decode_toc, (LayoutError,), [bytes.fromhex("0012010100140100000000000014aa00000000b0")]
+    ),
     "element-status": Target(
         smc.decode_element_status,
         (LayoutError,),
@@ -345,6 +353,8 @@ TARGETS: dict[str, Target] = {
             b"\x83" + bytes.fromhex("0a000002000000000000000000000000") + bytes(512),
             b"\4" + bytes.fromhex("b8100000ffff0000ffff000000000000") + bytes(255),
             b"\4" + bytes.fromhex("a5000000040001000000000000000000"),
+            b"\1" + bytes.fromhex("46000000000000ffff00000000000000") + bytes(255),
+            b"\1" + bytes.fromhex("43020200000000ffff00000000000000") + bytes(255),
             b"\3" + bytes.fromhex("1101ffffff0000000000000000000000"),
             b"\2" + bytes.fromhex("1c010a00ff0000000000000000000000") + bytes(255),
             b"\x82" + bytes.fromhex("1d100000440000000000000000000000") + b"\2\0\0\x40" + bytes(64),

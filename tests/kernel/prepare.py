@@ -38,6 +38,7 @@ PROGRAMS = {
     "mkfs.ext4": "e2fsprogs",
     "mt-st": "mt-st",
     "mtx": "mtx",
+    "genisoimage": "genisoimage",
 }
 
 

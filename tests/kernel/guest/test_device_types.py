@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import hashlib
 import os
 import re
 import struct
@@ -52,8 +53,14 @@ target = 4
 type = "tape"
 product = "Its drive"
 loaded = false
+
+[[host.unit]]
+target = 5
+type = "cd"
+product = "A CD"
+file = "@/disc.iso"
 """
-LUNS = ("0:0:0", "0:1:0", "0:2:0", "0:3:0", "0:4:0")
+LUNS = ("0:0:0", "0:1:0", "0:2:0", "0:3:0", "0:4:0", "0:5:0")
 
 
 def config(directory: Path) -> str:
@@ -71,8 +78,11 @@ def config(directory: Path) -> str:
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """A daemon that offers one unit of each type, and the kernel logged in to it."""
     directory = tmp_path_factory.mktemp("types")
-    run("modprobe", "-a", "iscsi_tcp", "ses", "st", "ch")
+    run("modprobe", "-a", "iscsi_tcp", "ses", "st", "ch", "sr_mod", "isofs")
     run("ip", "link", "set", "lo", "up")
+    (directory / "files").mkdir()
+    (directory / "files/random").write_bytes(os.urandom(300_001))
+    run("genisoimage", "-quiet", "-R", "-V", "MIDLAYER", "-o", f"{directory}/disc.iso", f"{directory}/files")
     up = Up(directory, config(directory))
     up.start()
     try:
@@ -81,6 +91,12 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         assert up.stop() == 0
     finally:
         up.close()
+
+
+@pytest.fixture(scope="module")
+def image(up: Up) -> Path:
+    """The ISO file that is in the CD drive."""
+    return up.config.parent / "disc.iso"
 
 
 def device(product: str) -> Path:
@@ -225,3 +241,38 @@ def test_ch_moves_cartridges() -> None:
             fcntl.ioctl(changer, CHIOMOVE, struct.pack("@5i", SLOT, 1, DRIVE, 0, 0))  # nothing is there
     finally:
         os.close(changer)
+
+
+# cdrom.h: what sr's ioctls are called, and what they answer.
+CDROMREADTOCHDR, CDROMREADTOCENTRY, CDROMEJECT, CDROMCLOSETRAY = 0x5305, 0x5306, 0x5309, 0x5319
+CDROM_DRIVE_STATUS, CDROM_DISC_STATUS, CDROM_LOCKDOOR = 0x5326, 0x5327, 0x5329
+TRAY_OPEN, DISC_OK, DATA_1, CURRENT = 2, 4, 101, 0x7FFFFFFF
+LBA, LEAD_OUT = 1, 0xAA
+
+
+def test_sr_mounts_an_image(image: Path, tmp_path: Path) -> None:
+    cd = node("A CD", "block")
+    assert hashlib.sha256(cd.read_bytes()).digest() == hashlib.sha256(image.read_bytes()).digest()
+    run("mount", "-t", "iso9660", "-o", "ro", str(cd), str(tmp_path))
+    try:
+        assert (tmp_path / "random").read_bytes() == (image.parent / "files/random").read_bytes()
+        with pytest.raises(OSError):
+            (tmp_path / "new").write_bytes(b"")
+    finally:
+        run("umount", str(tmp_path))
+    drive = os.open(cd, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert fcntl.ioctl(drive, CDROM_DRIVE_STATUS, CURRENT) == DISC_OK
+        assert fcntl.ioctl(drive, CDROM_DISC_STATUS, 0) == DATA_1
+        assert fcntl.ioctl(drive, CDROMREADTOCHDR, bytes(2)) == b"\1\1"
+        entry = fcntl.ioctl(drive, CDROMREADTOCENTRY, struct.pack("@BBBxiB3x", LEAD_OUT, 0, LBA, 0, 0))
+        assert struct.unpack("@BBBxiB3x", entry)[3] == image.stat().st_size // 2048
+        fcntl.ioctl(drive, CDROM_LOCKDOOR, 0)
+        fcntl.ioctl(drive, CDROMEJECT, 0)
+        assert fcntl.ioctl(drive, CDROM_DRIVE_STATUS, CURRENT) == TRAY_OPEN
+        assert subprocess.call(["mount", "-o", "ro", str(cd), str(tmp_path)]) != 0
+        fcntl.ioctl(drive, CDROMCLOSETRAY, 0)
+        assert fcntl.ioctl(drive, CDROM_DRIVE_STATUS, CURRENT) == DISC_OK
+    finally:
+        os.close(drive)
+    assert cd.read_bytes()[0x8001:0x8006] == b"CD001"

@@ -36,5 +36,23 @@ _CHANGER = rows(
     )
 )
 
-OWN_ROWS: Mapping[int, Mapping[Key, Row]] = {Type.SEQUENTIAL_ACCESS: _TAPE, Type.MEDIUM_CHANGER: _CHANGER}
+_DISC = rows(
+    (
+        ("2b 00 ff ff ff ff 00 00 00 00", READS, True),  # SEEK(10)
+        ("43 02 0f 00 00 00 ff ff ff 00", READS, True),  # READ TOC/PMA/ATIP
+        ("46 03 ff ff 00 00 00 ff ff 00", ALWAYS, False),  # GET CONFIGURATION
+        ("4a 01 00 00 ff 00 00 ff ff 00", ALWAYS, False),  # GET EVENT STATUS NOTIFICATION
+        ("51 07 00 00 00 00 00 ff ff 00", READS, True),  # READ DISC INFORMATION
+        ("52 03 ff ff ff ff 00 ff ff 00", READS, True),  # READ TRACK INFORMATION
+        ("bb 00 ff ff ff ff 00 00 00 00 00 00", WRITES, False),  # SET CD SPEED
+        ("bd 00 00 00 00 00 00 00 ff ff 00 00", ALWAYS, False),  # MECHANISM STATUS
+        ("be 1c ff ff ff ff ff ff ff ff 07 00", READS, True),  # READ CD
+    )
+)
+
+OWN_ROWS: Mapping[int, Mapping[Key, Row]] = {
+    Type.SEQUENTIAL_ACCESS: _TAPE,
+    Type.CD_DVD: _DISC,
+    Type.MEDIUM_CHANGER: _CHANGER,
+}
 """Device type → rows that stand in the place of a disk's."""

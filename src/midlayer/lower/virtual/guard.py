@@ -12,8 +12,16 @@ from midlayer.mid.command import Command
 from midlayer.standards.opcodes import Opcode
 from midlayer.standards.sense import SenseKey
 
-_TELLS_NO_ATTENTION = frozenset({Opcode.INQUIRY, Opcode.REPORT_LUNS, Opcode.REQUEST_SENSE})
-"""Commands that leave unit attentions alone, or report them in their own way (SAM-5 5.14.1)."""
+_TELLS_NO_ATTENTION = frozenset(
+    {
+        Opcode.INQUIRY,
+        Opcode.REPORT_LUNS,
+        Opcode.REQUEST_SENSE,
+        Opcode.GET_CONFIGURATION,
+        Opcode.GET_EVENT_STATUS_NOTIFICATION,
+    }
+)
+"""Commands that leave unit attentions alone, or report them in their own way (SAM-5 5.14.1, MMC-6 4.1.6)."""
 
 _IN_SPITE_OF_RESERVE = frozenset(
     {

@@ -13,11 +13,11 @@ _BY_COMMAND_AND_BY_ITSELF = 3  # how access states change: SET TARGET PORT GROUP
 _STANDARDS = {
     PeripheralDeviceType.DIRECT_ACCESS: 0x04C0,  # SBC-3
     PeripheralDeviceType.SEQUENTIAL_ACCESS: 0x0520,  # SSC-4
+    PeripheralDeviceType.CD_DVD: 0x04E0,  # MMC-6
     PeripheralDeviceType.MEDIUM_CHANGER: 0x0480,  # SMC-3
     PeripheralDeviceType.ENCLOSURE_SERVICES: 0x0580,  # SES-3
 }
 """Version descriptor of each type's own standard, none of them with a revision."""
-_ALWAYS_REMOVABLE = frozenset({PeripheralDeviceType.SEQUENTIAL_ACCESS, PeripheralDeviceType.MEDIUM_CHANGER})
 
 NO_LOGICAL_UNIT = StandardInquiry(
     peripheral_qualifier=PeripheralQualifier.NOT_SUPPORTED,
@@ -39,7 +39,7 @@ def standard_inquiry(unit: VirtualUnit) -> bytes:
     return StandardInquiry(
         peripheral_qualifier=spec.qualifier,
         peripheral_device_type=spec.type,
-        rmb=spec.removable or spec.type in _ALWAYS_REMOVABLE,
+        rmb=spec.is_removable,
         version=spec.scsi_level,
         response_data_format=min(spec.scsi_level, 2),
         hisup=not old,

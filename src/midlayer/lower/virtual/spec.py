@@ -55,6 +55,13 @@ ACCESS_STATES: dict[str, AccessState] = {
 
 _BLOCK_SIZES = (512, 4096)
 _CD_BLOCK_SIZE = 2048
+_ALWAYS_REMOVABLE = frozenset(
+    {
+        PeripheralDeviceType.SEQUENTIAL_ACCESS,
+        PeripheralDeviceType.CD_DVD,
+        PeripheralDeviceType.MEDIUM_CHANGER,
+    }
+)
 _NAA_LOCALLY_ASSIGNED = "3"
 _MOST_MEMORY, _LARGEST_FILE = 1 << 46, (1 << 63) - 1
 
@@ -157,6 +164,11 @@ class UnitSpec(TypeKeys):
     def blocks(self) -> int:
         """Number of logical blocks."""
         return self.size // self.block_size if self.block_size else 0
+
+    @property
+    def is_removable(self) -> bool:
+        """The medium can be removed; that of tapes, changers and CDs always can."""
+        return self.removable or self.type in _ALWAYS_REMOVABLE
 
     @property
     def physical_exponent(self) -> int:

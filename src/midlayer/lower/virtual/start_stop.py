@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from midlayer.lower.virtual.answers import CheckCondition, fields, illegal_request, invalid_field, no_data
 from midlayer.lower.virtual.attentions import MEDIUM_MAY_HAVE_CHANGED
+from midlayer.lower.virtual.disc import MEDIUM_REMOVED, NEW_MEDIUM
 from midlayer.lower.virtual.unit import Handler, VirtualUnit
 from midlayer.mid.command import Command
 from midlayer.standards import sbc
@@ -13,7 +14,9 @@ from midlayer.standards.spc import PreventAllow
 
 _STOPPED = (int(SenseKey.NOT_READY), 0x04, 0x02)
 _NO_MEDIUM = (int(SenseKey.NOT_READY), 0x3A, 0x00)
-_STOPS = (_STOPPED, _NO_MEDIUM)
+_TRAY_OPEN = (int(SenseKey.NOT_READY), 0x3A, 0x02)
+_EJECTED = (_NO_MEDIUM, _TRAY_OPEN)
+_STOPS = (_STOPPED, *_EJECTED)
 
 
 def start_stop_unit(unit: VirtualUnit, command: Command) -> None:
@@ -22,7 +25,7 @@ def start_stop_unit(unit: VirtualUnit, command: Command) -> None:
     no_data(command)
     if cdb.power_condition:
         return  # a unit of memory is always in the active one, whichever is asked for
-    if cdb.loej and not unit.spec.removable:
+    if cdb.loej and not unit.spec.is_removable:
         raise invalid_field(4, 1)
     if cdb.loej and unit.prevented:
         raise illegal_request(0x53, 0x02)
@@ -36,23 +39,27 @@ def start_stop_unit(unit: VirtualUnit, command: Command) -> None:
 
 
 def _start(unit: VirtualUnit, command: Command, *, load: bool) -> None:
-    if unit.not_ready == _NO_MEDIUM and not load:
-        raise CheckCondition(*_NO_MEDIUM)
     if unit.not_ready is None:
         return
-    ejected = unit.not_ready == _NO_MEDIUM
+    ejected = unit.not_ready in _EJECTED
+    if ejected and not load:
+        raise CheckCondition(*unit.not_ready)
     unit.not_ready = None
     unit.counters.starts += 1
     if ejected:
         unit.attend(MEDIUM_MAY_HAVE_CHANGED, spare=command.nexus)
+        if unit.is_disc:
+            unit.disc.note(NEW_MEDIUM, unit.attentions.known())
 
 
 def _stop(unit: VirtualUnit, *, eject: bool, flush: bool) -> None:
     if flush:
         unit.medium.flush()
     if eject:
-        unit.not_ready = _NO_MEDIUM
-    elif not unit.spec.removable:  # a removable medium has no motor that could be stopped
+        unit.not_ready = _TRAY_OPEN if unit.is_disc else _NO_MEDIUM
+        if unit.is_disc:
+            unit.disc.note(MEDIUM_REMOVED, unit.attentions.known())
+    elif not unit.spec.is_removable:  # a removable medium has no motor that could be stopped
         unit.not_ready = _STOPPED
 
 

@@ -6,6 +6,8 @@ from midlayer.lower.virtual.changer_commands import CHANGER_TABLE
 from midlayer.lower.virtual.changer_modes import ChangerModes
 from midlayer.lower.virtual.copy_commands import COPY_TABLE
 from midlayer.lower.virtual.diagnostics import DIAGNOSTIC_TABLE
+from midlayer.lower.virtual.disc_commands import DISC_TABLE
+from midlayer.lower.virtual.disc_modes import DiscModes
 from midlayer.lower.virtual.enclosure_commands import ENCLOSURE_TABLE
 from midlayer.lower.virtual.log_commands import LOG_TABLE
 from midlayer.lower.virtual.maintenance import ALUA_TABLE, MAINTENANCE_TABLE
@@ -52,7 +54,15 @@ DISK_TABLE: Table = OpcodeTable(
 
 TABLES: dict[int, Table] = {
     Type.DIRECT_ACCESS: DISK_TABLE,
-    Type.CD_DVD: OpcodeTable({**COMMON_TABLE, **START_STOP_TABLE, **READ_ONLY_TABLE}),
+    Type.CD_DVD: OpcodeTable(
+        {
+            **COMMON_TABLE,
+            **mode_table(DiscModes()),
+            **START_STOP_TABLE,
+            **READ_ONLY_TABLE,
+            **DISC_TABLE,
+        }
+    ),
     Type.SEQUENTIAL_ACCESS: OpcodeTable(
         {
             **COMMON_TABLE,

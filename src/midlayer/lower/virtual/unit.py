@@ -20,6 +20,7 @@ from midlayer.lower.virtual.attentions import (
     Attentions,
 )
 from midlayer.lower.virtual.changer import Changer
+from midlayer.lower.virtual.disc import DiscDrive
 from midlayer.lower.virtual.enclosure import Enclosure
 from midlayer.lower.virtual.medium import FileMedium, Medium, MemoryMedium
 from midlayer.lower.virtual.operations import Kind, Operation, Why
@@ -121,6 +122,7 @@ class VirtualUnit:
         enclosure: Elements and what was asked of them; an enclosure alone has it.
         tape: The drive; a tape alone has it.
         changer: Elements and cartridges; a medium changer alone has it.
+        disc: Events and speed; a CD drive alone has it.
         first_settings: What `settings` are after a reset.
         not_ready: Sense key, ASC and ASCQ of why it takes no medium access commands; None if it does.
         operation: What goes on and keeps it from nearly all commands; None if nothing does.
@@ -146,6 +148,7 @@ class VirtualUnit:
         "commands",
         "copies",
         "counters",
+        "disc",
         "echo",
         "enclosure",
         "exclusive",
@@ -216,6 +219,8 @@ class VirtualUnit:
         self.take_settings(replace(self.first_settings))
         if spec.type == PeripheralDeviceType.MEDIUM_CHANGER and not spec.qualifier:
             self.changer = Changer(spec, neighbourhood.at)
+        if self.is_disc:
+            self.disc = DiscDrive()
         if self.is_tape:
             self.tape = TapeDrive(spec)
             self.not_ready = NO_MEDIUM if self.tape.medium is None else None
@@ -378,6 +383,11 @@ class VirtualUnit:
         self.write_through = not settings.wce
 
     @property
+    def is_disc(self) -> bool:
+        """It has a drive for CDs, `disc`."""
+        return self.spec.type == PeripheralDeviceType.CD_DVD and not self.spec.qualifier
+
+    @property
     def is_tape(self) -> bool:
         """It has a drive, `tape`."""
         return self.spec.type == PeripheralDeviceType.SEQUENTIAL_ACCESS and not self.spec.qualifier
@@ -416,7 +426,7 @@ def _first_settings(spec: UnitSpec) -> Settings:
 def _medium(spec: UnitSpec, pool: Pool, *, has_blocks: bool) -> Medium:
     if not has_blocks:
         return MemoryMedium(0)
-    writable = not spec.write_protected
+    writable = not spec.write_protected and spec.type != PeripheralDeviceType.CD_DVD
     if spec.file is not None:
         if spec.thin:
             return ThinFileMedium(spec.file, spec.size, pool, writable=writable)
