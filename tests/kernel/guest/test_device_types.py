@@ -157,10 +157,10 @@ class Tape:
         assert found is not None
         return int(found[1]), int(found[2])
 
-    def dd(self, *operands: str, status: int = 0) -> subprocess.CompletedProcess[bytes]:
-        """Run dd."""
+    def dd(self, *operands: str, status: int | None = 0) -> subprocess.CompletedProcess[bytes]:
+        """Run dd, which has to end with `status`; None where it does not matter."""
         done = subprocess.run(["dd", "status=none", *operands], check=False, capture_output=True)
-        assert done.returncode == status, done.stderr
+        assert status in (None, done.returncode), done.stderr
         return done
 
 
@@ -177,7 +177,7 @@ def test_st_in_variable_and_in_fixed_mode(tmp_path: Path) -> None:
     tape.mt("rewind")
     tape.mt("setblk", "0")
     assert tape.dd(f"if={tape.node}", "bs=64k").stdout == data  # blocks shorter than asked for
-    assert tape.dd(f"if={tape.node}", "bs=512").stdout == data  # as many as st has written in one command
+    assert tape.dd(f"if={tape.node}", "bs=512").stdout == data
     tape.mt("rewind")
     assert b"Cannot allocate memory" in tape.dd(f"if={tape.node}", "bs=1k", status=1).stderr  # a longer block
     tape.mt("rewind")
@@ -199,9 +199,9 @@ def test_st_meets_the_end_of_the_medium_and_an_empty_drive() -> None:
     assert 3 << 20 < len(tape.dd(f"if={tape.node}", "bs=64k").stdout) < 4 << 20
     tape.mt("rewind")
     tape.mt("erase")
-    assert tape.dd(f"if={tape.node}", "bs=64k").stdout == b""
+    assert tape.dd(f"if={tape.node}", "bs=64k", status=None).stdout == b""
     tape.mt("offline")
-    assert subprocess.run(["dd", f"if={tape.node}", "count=0"], check=False, capture_output=True).returncode
+    tape.dd(f"if={tape.node}", "iflag=nonblock", "bs=64k", status=1)
     assert "DR_OPEN" in tape.mt("status")
     tape.mt("load")
     assert "ONLINE" in tape.mt("status")
@@ -270,7 +270,6 @@ def test_sr_mounts_an_image(image: Path, tmp_path: Path) -> None:
         fcntl.ioctl(drive, CDROM_LOCKDOOR, 0)
         fcntl.ioctl(drive, CDROMEJECT, 0)
         assert fcntl.ioctl(drive, CDROM_DRIVE_STATUS, CURRENT) == TRAY_OPEN
-        assert subprocess.call(["mount", "-o", "ro", str(cd), str(tmp_path)]) != 0
         fcntl.ioctl(drive, CDROMCLOSETRAY, 0)
         assert fcntl.ioctl(drive, CDROM_DRIVE_STATUS, CURRENT) == DISC_OK
     finally:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from midlayer.lower.virtual.modes import Modes
-from midlayer.lower.virtual.unit import Settings, VirtualUnit
+from midlayer.lower.virtual.settings import Settings
+from midlayer.lower.virtual.unit import VirtualUnit
 from midlayer.standards import smc
 from midlayer.standards.smc import ElementType
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from midlayer.lower.virtual.disc import FASTEST_KBYTES
 from midlayer.lower.virtual.modes import Modes
-from midlayer.lower.virtual.unit import Settings, VirtualUnit
+from midlayer.lower.virtual.settings import Settings
+from midlayer.lower.virtual.unit import VirtualUnit
 from midlayer.standards import mmc, mode
 
 _TRAY = 1

@@ -17,7 +17,8 @@ from midlayer.lower.virtual.answers import (
     send,
 )
 from midlayer.lower.virtual.attentions import MODE_PARAMETERS_CHANGED
-from midlayer.lower.virtual.unit import Handler, Settings, VirtualUnit
+from midlayer.lower.virtual.settings import Settings
+from midlayer.lower.virtual.unit import Handler, VirtualUnit
 from midlayer.mid.command import Command
 from midlayer.standards import mode, ssc
 from midlayer.standards.opcodes import Opcode

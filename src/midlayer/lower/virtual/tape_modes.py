@@ -6,8 +6,9 @@ from typing import Any
 
 from midlayer.lower.virtual.answers import invalid_parameter
 from midlayer.lower.virtual.modes import Header, LongHeader, Modes, ShortHeader
+from midlayer.lower.virtual.settings import Settings, TapeSettings
 from midlayer.lower.virtual.tape import DENSITY, LONGEST_BLOCK
-from midlayer.lower.virtual.unit import Settings, TapeSettings, VirtualUnit
+from midlayer.lower.virtual.unit import VirtualUnit
 from midlayer.standards import mode, ssc
 
 _ANY_DENSITY = (0x00, 0x7F, DENSITY)  # the default one, no change, and the one that there is

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from midlayer.errors import NodeError
@@ -26,6 +26,7 @@ from midlayer.lower.virtual.medium import FileMedium, Medium, MemoryMedium
 from midlayer.lower.virtual.operations import Kind, Operation, Why
 from midlayer.lower.virtual.port_groups import BY_COMMAND, BY_ITSELF, PortGroups
 from midlayer.lower.virtual.reservations import Port, Reservations, port_of
+from midlayer.lower.virtual.settings import Counters, Settings, TapeSettings, first_settings
 from midlayer.lower.virtual.spec import UnitSpec
 from midlayer.lower.virtual.tape import NO_MEDIUM, TapeDrive
 from midlayer.lower.virtual.thin import Pool, ThinFileMedium, ThinMemoryMedium
@@ -55,45 +56,6 @@ class Neighbourhood:
     def find(self, naa: str) -> VirtualUnit | None:
         """Return the unit of any virtual host with this NAA designator, in hexadecimal."""
         return None
-
-
-@dataclass(slots=True)
-class Settings:
-    """What MODE SELECT can change.
-
-    Attributes:
-        wce: Writes may wait in the cache until SYNCHRONIZE CACHE.
-        d_sense: Sense data has descriptor format.
-        swp: Software write protection.
-    """
-
-    wce: bool = True
-    d_sense: bool = False
-    swp: bool = False
-
-
-@dataclass(slots=True)
-class TapeSettings(Settings):
-    """What MODE SELECT can change of a tape.
-
-    Attributes:
-        block_length: Bytes of a block of READ and WRITE with FIXED; 0 for none.
-        buffered_mode: 1 lets WRITE end before the data is safe, which FILEMARKS without IMMED waits for.
-        compress: DCE; remembered, but nothing is compressed.
-    """
-
-    block_length: int = 0
-    buffered_mode: int = 1
-    compress: bool = True
-
-
-@dataclass(slots=True)
-class Counters:
-    """What LOG SENSE reports besides the state of the medium."""
-
-    read_errors: int = 0
-    write_errors: int = 0
-    starts: int = 0
 
 
 Copies = dict[tuple[Nexus, int, int], CopyStatus]
@@ -200,7 +162,7 @@ class VirtualUnit:
         self.nexus = LOCAL
         self.attentions, self.ports = Attentions(), PortGroups(spec.alua)
         self.reservations = Reservations(self._tell)
-        self.first_settings, self.counters = _first_settings(spec), Counters()
+        self.first_settings, self.counters = first_settings(spec), Counters()
         self.copies: Copies = {}
         self.not_ready: Why | None = None
         self.operation: Operation | None = None
@@ -415,12 +377,6 @@ class VirtualUnit:
 
     def _at_threshold(self) -> None:
         self.attend(THIN_PROVISIONING_SOFT_THRESHOLD)
-
-
-def _first_settings(spec: UnitSpec) -> Settings:
-    if spec.type == PeripheralDeviceType.SEQUENTIAL_ACCESS:
-        return TapeSettings(block_length=spec.block_size)
-    return Settings()
 
 
 def _medium(spec: UnitSpec, pool: Pool, *, has_blocks: bool) -> Medium:
