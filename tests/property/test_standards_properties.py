@@ -17,6 +17,7 @@ from midlayer.standards import (
     extended_copy,
     log_pages,
     maintenance,
+    mmc,
     mode,
     opcodes,
     port_groups,
@@ -25,7 +26,11 @@ from midlayer.standards import (
     sbc,
     sbc_medium,
     sense,
+    ses,
+    ses_elements,
+    smc,
     spc,
+    ssc,
     vpd,
 )
 from midlayer.standards.designators import Designator, decode_designators, persistent_name, wwid
@@ -36,6 +41,7 @@ LAYOUTS = sorted(
         for module in (
             *(spc, sbc, sbc_medium, vpd, mode, sense),
             *(diagnostic, extended_copy, maintenance, port_groups, reservations),
+            *(mmc, ses, ses_elements, smc, ssc),
         )
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, Layout) and kind.size
@@ -105,6 +111,13 @@ READERS: list[Callable[[bytes], object]] = [
     reservations.decode_full_status,
     reservations.split_transport_ids,
     port_groups.decode_port_group_settings,
+    ses.decode_configuration,
+    ses.decode_descriptors,
+    ses.decode_additional,
+    ssc.decode_density_support,
+    smc.decode_element_status,
+    mmc.decode_toc,
+    mmc.decode_configuration,
     sam.lun_from_bytes,
     sam.LunAddress.decode,
 ]
