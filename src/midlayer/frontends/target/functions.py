@@ -32,7 +32,7 @@ def carry_out(session: Session, request: FunctionRequest) -> None:
     if request.function == Function.TARGET_COLD_RESET and answer is _COMPLETE:
         session.flush()
         for other in session.siblings():
-            other.drop("the target was reset")
+            other.dismiss("the target was reset")
 
 
 def _abort_task(session: Session, request: FunctionRequest) -> FunctionResponse:

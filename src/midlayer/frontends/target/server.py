@@ -97,7 +97,7 @@ class TargetServer:
                 name = session.iscsi.identity.initiator_name
                 session.luns = export.lun_map(name)
                 if not export.admits(name):
-                    session.drop("the initiator may not see the target any more")
+                    session.dismiss("the initiator may not see the target any more")
 
     def remove(self, iqn: str) -> None:
         """Stop to offer a target, and end its sessions.
@@ -112,7 +112,7 @@ class TargetServer:
             closing = [self._listeners.pop(portal) for portal in set(spec.portals) - still]
             sessions = self.sessions(iqn)
         for session in sessions:
-            session.drop("the target was removed")
+            session.dismiss("the target was removed")
         _close(closing)
 
     def spec(self, iqn: str) -> TargetSpec:
@@ -174,10 +174,13 @@ class TargetServer:
             session = self._by_number.get(number)
         if session is None:
             raise InvalidRequest(f"session {number}: there is none; see midlayer target sessions")
-        session.drop("dropped by the administrator")
+        session.dismiss("dropped by the administrator")
 
     def begin_session(self, session: Session, export: Export | None) -> int:
-        """Give a session its number; an older one of the same two ports ends.
+        """Give a session its number.
+
+        An older one of the same two ports ends, and so do those that the same initiator has left: what it
+        finds is not to depend on which thread is quicker.
 
         Raises:
             LoginError: If there are too many.
@@ -186,9 +189,12 @@ class TargetServer:
         if not identity.discovery:
             for other in self.sessions(identity.target_name):
                 theirs = other.iscsi.identity
-                same = (theirs.initiator_name, theirs.isid) == (identity.initiator_name, identity.isid)
-                if same and other.portal_group == session.portal_group:
+                if theirs.initiator_name != identity.initiator_name:
+                    continue
+                if (theirs.isid, other.portal_group) == (identity.isid, session.portal_group):
                     other.end_silently("another login of the same initiator port took its place")
+                elif other.hung_up():
+                    other.end_silently("the initiator closed the connection")
         with self._lock:
             if len(self._by_number) >= MAX_SESSIONS or self._stopping:
                 raise LoginError("there are too many sessions", LoginStatus.OUT_OF_RESOURCES)
@@ -211,7 +217,7 @@ class TargetServer:
         with self._lock:
             sessions |= self._sessions
         for session in sessions:
-            session.drop("the daemon ends")
+            session.dismiss("the daemon ends")
         for thread in sessions.values():
             thread.join(_JOIN_S)
 

@@ -27,6 +27,7 @@ from midlayer.frontends.target.export import ExportedLun, LunMap, reported_lun
 from midlayer.frontends.target.functions import carry_out
 from midlayer.frontends.target.sending import BufferPool, send_all
 from midlayer.frontends.target.transfer import INVALID_FIELD_IN_CDB, LENGTHS, WHOLE, fitted
+from midlayer.iscsi.codes import AsyncEvent
 from midlayer.iscsi.names import port_name, transport_id
 from midlayer.iscsi.target import TargetConnection
 from midlayer.iscsi.target_events import (
@@ -132,11 +133,27 @@ class Session:
         with suppress(OSError):  # it is closed already
             self._socket.shutdown(socket.SHUT_RDWR)
 
+    def dismiss(self, reason: str) -> None:
+        """End the connection from outside, and tell the initiator first, if that takes no waiting."""
+        self.ended_because = self.ended_because or reason
+        self._send_now(lambda: self.iscsi.send_async(AsyncEvent.DROP_ALL_CONNECTIONS))
+        self.drop(reason)
+
     def end_silently(self, reason: str) -> None:
         """End at once: what its commands come to is not sent any more."""
         self.drop(reason)  # first, because a thread may hold the lock while it sends
         with self.lock:
             self.iscsi.lost()
+        self._leave()  # and not later, when the same port may have come back
+
+    def hung_up(self) -> bool:
+        """Say whether the initiator has closed the connection, though the thread may not know it yet."""
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def flush(self) -> None:
         """Send what waits."""
@@ -339,16 +356,23 @@ class Session:
 
     def _ask(self) -> bool:
         """Send a ping without waiting; False if an earlier one was not answered, or nothing can be sent."""
-        if not self.lock.acquire(blocking=False):
+        if self.iscsi.pings:
+            return False
+        sent = self._send_now(self.iscsi.ping)
+        if sent is None:
             stuck, self._sending = self._sending, True
             return not stuck  # twice in a row: what is being sent is not taken
         self._sending = False
+        return sent
+
+    def _send_now(self, put: Callable[[], None]) -> bool | None:
+        """Send what `put` makes, without waiting; None if another thread sends, False if there is no room."""
+        if not self.lock.acquire(blocking=False):
+            return None
         try:
-            if self.iscsi.pings:
-                return False
-            self.iscsi.ping()
-            ping = b"".join(bytes(piece) for piece in self.iscsi.take_output())
-            return self._socket.send(ping, socket.MSG_DONTWAIT) == len(ping)
+            put()
+            pieces = b"".join(bytes(piece) for piece in self.iscsi.take_output())
+            return self._socket.send(pieces, socket.MSG_DONTWAIT) == len(pieces)
         except OSError:
             return False
         finally:
@@ -366,7 +390,8 @@ class Session:
     def _leave(self) -> None:
         """Abort what is under way, and tell the drivers that the I_T nexus is gone."""
         outcome.abandon(self.iscsi.tasks.values())
-        luns, self.luns = self.luns, {}
+        with self.lock:
+            luns, self.luns = self.luns, {}
         for exported in set(luns.values()) if self.nexus is not LOCAL else ():
             device = exported.device()
             if device is not None:

@@ -149,6 +149,20 @@ def test_a_reservation_is_gone_when_the_logout_is_answered(serving: Serving) -> 
         assert bob.run(TUR).status == 0
 
 
+@pytest.mark.parametrize("same_port", [False, True])
+def test_a_reservation_is_gone_when_its_initiator_is_back(serving: Serving, same_port: bool) -> None:
+    port = serving.add()
+    for _ in range(20):  # in the wrong order it went well now and then
+        isid = b"\x80abcde" if same_port else None
+        alice = serving.connect(port, Wishes(INITIATOR, TARGET, isid=isid) if isid else None)
+        assert alice.run(bytes.fromhex("160000000000")).status == 0  # RESERVE(6)
+        alice.close()
+        back = serving.connect(port, Wishes(INITIATOR, TARGET, isid=isid) if isid else None)
+        assert back.run(bytes.fromhex("160000000000")).status == 0
+        assert serving.connect(port, Wishes(OTHER, TARGET)).run(TUR).status == 0x18, "it has its own"
+        back.close()
+
+
 def test_a_reservation_ends_with_its_session(serving: Serving) -> None:
     port = serving.add()
     alice, bob = serving.connect(port), serving.connect(port, Wishes(OTHER, TARGET))

@@ -11,9 +11,15 @@ import pytest
 from midlayer.errors import DaemonError, InvalidRequest
 from midlayer.frontends.target.session import LOGIN_S, PING_S
 from midlayer.iscsi.chap import Credentials
-from midlayer.iscsi.codes import Function, FunctionResponse, LoginStatus
+from midlayer.iscsi.codes import AsyncEvent, Function, FunctionResponse, LoginStatus
 from midlayer.iscsi.errors import AuthenticationError, LoginError
-from midlayer.iscsi.initiator_events import FunctionAnswered, InitiatorTask, TaskEnded, TextAnswered
+from midlayer.iscsi.initiator_events import (
+    FunctionAnswered,
+    InitiatorTask,
+    MessageCame,
+    TaskEnded,
+    TextAnswered,
+)
 from midlayer.iscsi.initiator_login import Wishes
 from midlayer.mid.logical_unit import DeviceState
 from midlayer.testing.scripted import Answer, ScriptedDriver
@@ -322,6 +328,25 @@ def answer_to(initiator: Initiator, function: int, **given: object) -> int:
     event = initiator.until(lambda event: isinstance(event, FunctionAnswered) and event.tag == tag)
     assert isinstance(event, FunctionAnswered)
     return event.response
+
+
+@pytest.mark.parametrize("how", ["drop", "remove", "stop", "change"])
+def test_an_initiator_is_told_before_it_is_dropped(serving: Serving, how: str) -> None:
+    initiator = serving.connect(serving.add())
+    (session,) = serving.server.sessions()
+    serving.eventually(lambda: not session.lock.locked())
+    if how == "drop":
+        serving.server.drop(session.iscsi.identity.tsih)
+    elif how == "remove":
+        serving.server.remove(TARGET)
+    elif how == "stop":
+        serving.server.stop()
+    else:
+        serving.server.change(serving.server.spec(TARGET).with_access((OTHER,), ()))
+    event = initiator.until(lambda event: isinstance(event, MessageCame))
+    assert isinstance(event, MessageCame)
+    assert (event.event, event.parameters) == (AsyncEvent.DROP_ALL_CONNECTIONS, (0, 0, 0))
+    assert initiator.ended()
 
 
 def test_functions(serving: Serving) -> None:
