@@ -149,6 +149,21 @@ def test_read_only_exports(serving: Serving) -> None:
     assert mode.data_in[2] & 0x80
 
 
+def test_a_read_only_tape_can_be_wound_and_read(serving: Serving) -> None:
+    from midlayer.lower.virtual import UnitSpec
+    from midlayer.upper.sg import execute
+
+    tape = serving.driver.plug(serving.host, UnitSpec(lun=2, type=1, size=1 << 20))
+    assert execute(tape, bytes.fromhex("0a0000000500"), data_out=b"hello").ok
+    initiator = serving.connect(serving.add(lun=[{"lun": 0, "device": "0:0:0:2", "read_only": True}]))
+    for write in ("100000000100", "190000000000", "0a0000000000"):
+        assert sense(initiator.run(bytes.fromhex(write))) == (7, 0x27, 0)
+    assert initiator.run(bytes.fromhex("010000000000")).status == 0
+    read = initiator.run(bytes.fromhex("080000000500"), length=5)
+    assert read.data_in is not None
+    assert bytes(read.data_in) == b"hello"
+
+
 def test_a_device_that_goes_and_comes_back(serving: Serving) -> None:
     from midlayer.lower.virtual import UnitSpec
 
