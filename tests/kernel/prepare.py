@@ -36,9 +36,8 @@ PROGRAMS = {
     "iscsid": "open-iscsi",
     "mkfs.xfs": "xfsprogs",
     "mkfs.ext4": "e2fsprogs",
-    "mt-st": "mt-st",
-    "mtx": "mtx",
-    "genisoimage": "genisoimage",
+    "fio": "fio",
+    "smartctl": "smartmontools",
 }
 
 

@@ -1,15 +1,21 @@
-"""Linux's own initiator in the guest: open-iscsi, logged in to a target of ours."""
+"""Linux's own initiator in the guest: iscsid, its sessions with our target, and the disks behind them."""
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from midlayer.frontends.cli.client import Client
+
 from .eventually import eventually
+from .running import Up
+from .scsi_debug import SCSI_DEVICES
 
 PORTAL = "127.0.0.1:3260"
+INITIATOR = "iqn.1993-08.org.debian:01:guest"
 
 
 def run(*command: str, timeout_s: float = 60) -> str:
@@ -19,23 +25,78 @@ def run(*command: str, timeout_s: float = 60) -> str:
     return done.stdout
 
 
+class Initiator:
+    """open-iscsi, logged in to a target of ours."""
+
+    def __init__(self, up: Up) -> None:
+        self.up = up
+
+    def devices(self) -> dict[int, Path]:
+        """Return the sysfs directories of the disks behind one session, by LUN."""
+        return {int(device.name.rpartition(":")[2]): device for device in self.all_devices()}
+
+    def all_devices(self) -> list[Path]:
+        """Return the sysfs directories of the disks behind all sessions, in order."""
+        devices = SCSI_DEVICES.glob("*:*:*:*")
+        return sorted(one for one in devices if (one / "vendor").read_text().strip() == "MIDLAYER")
+
+    def disk(self, lun: int) -> Path:
+        """Wait for the block device of a LUN."""
+        eventually(lambda: lun in self.devices(), timeout_s=30, reason=f"LUN {lun}")
+        return eventually(lambda: node(self.devices()[lun]), timeout_s=30, reason=f"LUN {lun} as a disk")
+
+    def sessions(self) -> list[int]:
+        """Return the sessions that the target has."""
+        return [item["session"] for item in self.up.get("target-sessions")["items"]]
+
+    def drop(self) -> None:
+        """Do ``midlayer target drop``, and wait until the initiator has come back."""
+        (session,) = eventually(self.sessions, timeout_s=30, reason="a session")
+        self.cut(session)
+        eventually(
+            lambda: self.sessions() not in ([], [session]), timeout_s=60, reason="the initiator to come back"
+        )
+
+    def cut(self, session: int) -> None:
+        """Do ``midlayer target drop``."""
+        with Client(self.up.socket) as client:
+            client.delete("target-sessions", str(session))
+
+
+def node(device: Path) -> Path:
+    """Return the block device of a disk."""
+    (name,) = os.listdir(device / "block")
+    return Path("/dev") / name
+
+
 @contextmanager
-def logged_in(iqn: str) -> Iterator[None]:
-    """Run iscsid, and log in as long as the caller wants; the kernel has to be logged out at the end."""
+def logged_in(
+    iqn: str, portals: Sequence[str] = (f"{PORTAL},1",), settings: dict[str, str] | None = None
+) -> Iterator[None]:
+    """Run iscsid, and be logged in as long as the caller wants; the kernel has to be logged out at the end.
+
+    Args:
+        iqn: The target.
+        portals: As discovery names them, with their groups; the first of them is asked.
+        settings: Of the node records.
+    """
     Path("/run/lock/iscsi").mkdir(parents=True, exist_ok=True)
-    node = ("iscsiadm", "-m", "node", "-T", iqn, "-p", PORTAL)
+    Path("/etc/iscsi/initiatorname.iscsi").write_text(f"InitiatorName={INITIATOR}\n")
+    target = ("iscsiadm", "-m", "node", "-T", iqn)
     # At its end it signals its whole process group: it gets one of its own.
     with subprocess.Popen(["iscsid", "-f"], start_new_session=True) as iscsid:
         try:
-            found = eventually(_discovered, timeout_s=30, reason="iscsid to answer")
-            assert found == f"{PORTAL},1 {iqn}"
-            run(*node, "--login")
+            found = eventually(lambda: _discovered(portals[0]), timeout_s=30, reason="iscsid to answer")
+            assert sorted(found) == sorted(f"{portal} {iqn}" for portal in portals)
+            for name, value in (settings or {}).items():
+                run(*target, "-o", "update", "-n", name, "-v", value)
+            run(*target, "--login")
             yield
         finally:
-            run(*node, "--logout")
+            run(*target, "--logout")
             iscsid.terminate()
 
 
-def _discovered() -> str:
-    command = ["iscsiadm", "-m", "discovery", "-t", "sendtargets", "-p", PORTAL]
-    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
+def _discovered(portal: str) -> list[str]:
+    command = ["iscsiadm", "-m", "discovery", "-t", "sendtargets", "-p", portal.partition(",")[0]]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.splitlines()

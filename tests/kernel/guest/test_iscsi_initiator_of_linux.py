@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import threading
@@ -14,9 +15,8 @@ import pytest
 from midlayer.frontends.cli.client import Client
 
 from .eventually import eventually
-from .open_iscsi import PORTAL, logged_in, run
+from .open_iscsi import PORTAL, Initiator, logged_in, run
 from .running import Up
-from .scsi_debug import SCSI_DEVICES
 
 IQN = "iqn.2026-11.io.midlayer:guest"
 HOST = 100  # below which the kernel takes its numbers
@@ -53,45 +53,12 @@ device = "{HOST}:0:0:2"
 """
 FILES, FILE_BYTES = 16, 1 << 20
 DROPS = 2
-
-
-class Initiator:
-    """open-iscsi, logged in to our target."""
-
-    def __init__(self, up: Up) -> None:
-        self.up = up
-
-    def devices(self) -> dict[int, Path]:
-        """Return the sysfs directories of the disks behind the session, by LUN."""
-        found = {}
-        for device in SCSI_DEVICES.glob("*:*:*:*"):
-            if (device / "vendor").read_text().strip() == "MIDLAYER":
-                found[int(device.name.rpartition(":")[2])] = device
-        return found
-
-    def disk(self, lun: int) -> Path:
-        """Wait for the block device of a LUN."""
-
-        def node() -> Path:
-            (name,) = os.listdir(self.devices()[lun] / "block")
-            return Path("/dev") / name
-
-        return eventually(
-            lambda: lun in self.devices() and node(), timeout_s=30, reason=f"LUN {lun} as a disk"
-        )
-
-    def sessions(self) -> list[int]:
-        """Return the sessions that the target has."""
-        return [item["session"] for item in self.up.get("target-sessions")["items"]]
-
-    def drop(self) -> None:
-        """Do ``midlayer target drop``, and wait until the initiator has come back."""
-        (session,) = eventually(self.sessions, timeout_s=30, reason="a session")
-        with Client(self.up.socket) as client:
-            client.delete("target-sessions", str(session))
-        eventually(
-            lambda: self.sessions() not in ([], [session]), timeout_s=60, reason="the initiator to come back"
-        )
+FIO = (
+    *("fio", "--name=drops", "--rw=randwrite", "--bs=4k", "--size=24m", "--direct=1", "--ioengine=libaio"),
+    *("--iodepth=16", "--rate=4m", "--verify=crc32c", "--verify_fatal=1", "--randseed=7"),
+    "--output-format=json",
+)
+"""Six seconds of writes, then it reads all of them back."""
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +125,38 @@ def _write(directory: Path, written: dict[str, str]) -> None:
             file.write(data)
             os.fsync(file.fileno())
         written[f"file{number}"] = hashlib.sha256(data).hexdigest()
+
+
+def test_fio_finds_no_wrong_byte_after_connections_were_dropped(initiator: Initiator) -> None:
+    disk = initiator.disk(1)
+    statistics = Path("/sys/class/block") / disk.name / "stat"
+
+    def written() -> int:
+        return int(statistics.read_text().split()[4])
+
+    with subprocess.Popen([*FIO, f"--filename={disk}"], stdout=subprocess.PIPE, text=True) as fio:
+        for _ in range(DROPS):
+            before = written()
+            eventually(lambda: written() > before, timeout_s=60, reason="fio to write")  # noqa: B023
+            initiator.drop()
+        printed, _ = fio.communicate(timeout=120)
+        assert fio.returncode == 0, printed
+    (job,) = json.loads(printed)["jobs"]
+    assert (job["error"], job["write"]["io_bytes"], job["read"]["io_bytes"]) == (0, 24 << 20, 24 << 20)
+
+
+def test_smartctl(initiator: Initiator) -> None:
+    disk = str(initiator.disk(0))
+    printed = run("smartctl", "-i", disk)
+    listed = dict(line.split(":", 1) for line in printed.splitlines() if ":" in line)
+    said = {key: value.strip() for key, value in listed.items()}
+    assert (said["Vendor"], said["Product"], said["Revision"]) == ("MIDLAYER", "For ext4", "0001")
+    assert said["User Capacity"].startswith("67,108,864 bytes")
+    assert said["Logical block size"] == "512 bytes"
+    assert f"Unit serial number: {said['Serial number']}" in run("sg_inq", "--page=sn", disk)
+    wwid = (initiator.devices()[0] / "wwid").read_text().strip()
+    assert said["Logical Unit id"] == wwid.replace("naa.", "0x")
+    assert "SMART Health Status: OK" in run("smartctl", "-H", disk)
 
 
 def test_persistent_reservations(initiator: Initiator) -> None:
