@@ -15,7 +15,10 @@ import pytest
 
 import midlayer
 from midlayer.frontends.config import load
+from midlayer.frontends.daemon.core import Daemon
 from midlayer.mid.clock import SystemClock
+from midlayer.standards.ses import decode_additional
+from midlayer.standards.smc import decode_element_status
 from midlayer.testing import LOWER_DRIVER_CHECKS, check_lower_driver
 
 ROOT = Path(__file__).parent.parent.parent
@@ -108,6 +111,22 @@ def test_the_default_configuration_has_devices_of_several_kinds() -> None:
     assert config.kernel
     assert len({unit.type for unit in host.units}) >= 4
     assert [unit.lun for unit in host.units if unit.qualifier == 1] == [3]
+
+
+def test_the_library_has_its_cartridges_and_the_shelf_its_disks() -> None:
+    daemon = Daemon(load(ROOT / "examples" / "library.toml"), None)
+    daemon.start()
+    try:
+        read = bytes.fromhex("b8100000ffff0000ffff0000")
+        status = midlayer.execute(daemon.find("sg0"), read, data_in=65535).raise_for_status()
+        found = [one.tag.volume_identifier for one in decode_element_status(bytes(status.data)) if one.tag]
+        assert sorted(filter(None, found)) == ["A00001L4", "A00002L4", "A00003L4", "CLN001L4"]
+        read = bytes.fromhex("1c010affff00")
+        status = midlayer.execute(daemon.find("sg3"), read, data_in=65535).raise_for_status()
+        slots = decode_additional(bytes(status.data))
+        assert [one.head.invalid for one in slots] == [False, False, True, True]
+    finally:
+        daemon.stop()
 
 
 def test_the_package_example_is_true() -> None:
