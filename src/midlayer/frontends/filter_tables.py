@@ -67,7 +67,7 @@ def read_filters(given: object, place: KeyPath, base: Path) -> tuple[FilterSpec,
     """
     if not isinstance(given, list):
         raise TableMistake(place, "write [[filter]], once for each filter")
-    return tuple(_filter(table, (*place, index), base) for index, table in enumerate(given))
+    return tuple(read_filter(table, (*place, index), base) for index, table in enumerate(given))
 
 
 def read_recording(path: Path, place: KeyPath) -> Recording:
@@ -120,7 +120,12 @@ def _make(spec: FilterSpec, stack: ExitStack) -> Filter:
     return RecordFilter(file, spec.scope, hashed=spec.hashed)
 
 
-def _filter(table: object, place: KeyPath, base: Path) -> FilterSpec:
+def read_filter(table: object, place: KeyPath, base: Path) -> FilterSpec:
+    """Read one filter table.
+
+    Raises:
+        TableMistake: For the first mistake.
+    """
     if not isinstance(table, dict):
         raise TableMistake(place, "write [[filter]], once for each filter")
     kind = table.get("kind")

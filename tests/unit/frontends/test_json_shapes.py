@@ -76,6 +76,8 @@ ELSEWHERE = {
     "midlayer fault add --json",
     "midlayer fault injected --json",
     "midlayer fault list --json",
+    "midlayer filter add --json",
+    "midlayer filter list --json",
     "midlayer plug --json",
     "midlayer plug --new-host --json",
     "midlayer rescan --plan --json",
@@ -161,6 +163,16 @@ def test_faults(daemon: Up) -> None:
     assert shape(injected) == shape(EXAMPLES["midlayer fault injected --json"])
     assert daemon.json("fault", "clear", "bad block") == listed
     assert daemon.json("fault", "clear") == daemon.json("fault", "list") == {"items": []}
+
+
+def test_filters(daemon: Up) -> None:
+    keys = ("kind=trace", f"device={DEVICE}", f"file={daemon.directory}/trace")
+    state = daemon.json("filter", "add", *keys)
+    assert shape(state) == shape(EXAMPLES["midlayer filter add --json"])
+    listed = daemon.json("filter", "list")
+    assert shape(listed) == shape(EXAMPLES["midlayer filter list --json"])
+    assert daemon.json("filter", "clear") == listed
+    assert daemon.json("filter", "clear") == daemon.json("filter", "list") == {"items": []}
 
 
 def test_scenario(daemon: Up) -> None:

@@ -24,14 +24,7 @@ def _add(client: Client, words: list[str], as_json: bool) -> None:
         raise UsageError(
             "fault add: write KEY=VALUE …, such as opcode=READ sense=3/11/00; see docs/faults.md"
         )
-    keys: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise UsageError(f"fault add: {word!r} must be KEY=VALUE, such as sense=3/11/00")
-        if key in keys:
-            raise UsageError(f"fault add: {key} is given twice; several commands are opcode='READ;WRITE'")
-        keys[key] = value
+    keys = read_keys("fault add", words, "sense=3/11/00", "; several commands are opcode='READ;WRITE'")
     state = client.post("faults", **keys)
     print_json(state) if as_json else print(f"fault {state['name']} in force: {rule_text(state['rule'])}")
 
@@ -71,6 +64,23 @@ def _injected(client: Client, words: list[str], as_json: bool) -> None:
         (item["time"][11:23], item["fault"], item["address"], item["command"]) for item in answer["items"]
     ]
     print_table(columns, rows)
+
+
+def read_keys(what: str, words: list[str], example: str, instead: str = "") -> dict[str, str]:
+    """Read words of a command line, each of them KEY=VALUE.
+
+    Raises:
+        UsageError: For a word that is none, or a key that is there twice.
+    """
+    keys: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{what}: {word!r} must be KEY=VALUE, such as {example}")
+        if key in keys:
+            raise UsageError(f"{what}: {key} is given twice{instead}")
+        keys[key] = value
+    return keys
 
 
 def print_states(items: list[dict[str, Any]]) -> None:

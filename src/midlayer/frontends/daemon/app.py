@@ -22,6 +22,7 @@ from midlayer.frontends.daemon import models
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.eh import add_eh
 from midlayer.frontends.daemon.faults import add_faults
+from midlayer.frontends.daemon.filters import add_filters
 from midlayer.frontends.daemon.logging_level import add_logging
 from midlayer.frontends.daemon.policy_api import add_policy, with_agents, with_links
 from midlayer.frontends.daemon.rules import add_rules
@@ -72,6 +73,7 @@ def make_app(daemon: Daemon) -> FastAPI:
     add_logging(app, daemon.trace)
     add_targets(app, daemon.targets)
     add_faults(app, daemon)
+    add_filters(app, daemon)
     add_rules(app, daemon)
     add_sg_debug(app, daemon.subsystem)
     add_policy(app, daemon)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +111,21 @@ class Daemon:
         for rule in self.config.faults:
             faults_of(self.subsystem).add(rule)
         self._filters.enter_context(open_filters(self.subsystem, self.config.filters))
+
+    def with_address(self, keys: dict[str, Any]) -> dict[str, Any]:
+        """Return the keys of a rule with an address for its ``device``, where that is a node such as sg3.
+
+        Raises:
+            NoSuchDevice: If no attached device has that node.
+        """
+        device = keys.get("device")
+        if isinstance(device, str) and device.startswith(("sg", "/dev/")):
+            return keys | {"device": str(self.find(device).address)}
+        return keys
+
+    def at_stop(self, call: Callable[[], object]) -> None:
+        """Have something called when the daemon stops, while its hosts are there."""
+        self._filters.callback(call)
 
     def stop(self) -> None:
         """Take everything down. Devices of ours are gone with the daemon, and are recorded so."""

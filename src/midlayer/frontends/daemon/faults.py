@@ -75,11 +75,8 @@ def put_in_force(daemon: Daemon, keys: dict[str, Any]) -> dict[str, Any]:
         RuleError: If a key is wrong.
         NoSuchDevice: If no attached device has that node.
     """
-    device = keys.get("device")
-    if isinstance(device, str) and device.startswith(("sg", "/dev/")):
-        keys = keys | {"device": str(daemon.find(device).address)}
     faults = faults_of(daemon.subsystem)
-    rule = faults.add(FaultRule.from_mapping(keys))
+    rule = faults.add(FaultRule.from_mapping(daemon.with_address(keys)))
     return faults.state(rule.name).to_json()
 
 

@@ -21,7 +21,7 @@ SUBJECTS = {
     "Have a device do something": ("dd", "raw", "reset"),
     "iSCSI": ("target", "discover"),
     "Agents, rules and quarantine": ("rules", "trigger", "verify", "guard", "quarantined"),
-    "Rehearse trouble": ("capture", "fault", "scenario"),
+    "Rehearse trouble": ("capture", "fault", "filter", "scenario"),
 }  # fmt: skip
 """The verbs in the order of the help; each has its place in one subject."""
 

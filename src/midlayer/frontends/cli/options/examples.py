@@ -15,6 +15,7 @@ EXAMPLES = {
     "vpd": "midlayer vpd --page 83 sg3",
     "capture": "midlayer capture /dev/sg3 --mask-serials -o array.json",
     "fault": "midlayer fault add device=0:0:0:0 opcode=READ lba=4096+8 sense=3/11/00 once=true",
+    "filter": "midlayer filter add kind=trace device=0:0:0:0 file=trace.txt",
     "scenario": "midlayer scenario run examples/scenario.toml",
     "rules": "midlayer rules test /dev/sda --action=change --rules ./rules.d",
     "check": "midlayer rules check ./rules.d",

@@ -156,6 +156,8 @@ class FaultFilter(Filter):
             if fault.means(command) and fault.hits(command, now_s):
                 text = f"{name} for {describe_cdb(command.cdb)}"
                 self._note(now_s, fault, command, text)
+                if fault.rule.execute:
+                    behind(command)
                 return FAILED
         return behind(command)
 
