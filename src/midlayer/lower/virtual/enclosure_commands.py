@@ -94,9 +94,10 @@ def _take_controls(enclosure: Enclosure, data: bytes) -> None:
         # An overall element comes first, and one with SELECT of its own has the last word.
         numbers = range(group.count) if number is None else (number,)
         wanted |= {(index, each): one for each in numbers}
+    # Initiators change the status page and send it back: what it shows by itself they have not asked for.
+    enclosure.flags = data[1] & 0x0F & ~_conditions(enclosure)
     for (index, number), one in wanted.items():
         enclosure.control(index, number, one)
-    enclosure.flags = data[1] & 0x0F
 
 
 def _take_thresholds(enclosure: Enclosure, data: bytes) -> None:
@@ -128,13 +129,17 @@ def _configuration(unit: VirtualUnit, enclosure: Enclosure) -> bytes:
 
 
 def _status(unit: VirtualUnit, enclosure: Enclosure) -> bytes:
-    body, codes = b"", set()
+    body = b""
     for statuses in enclosure.statuses():
         body += elements.Status(element_status_code=worst(statuses)).encode()
         body += b"".join(one.encode() for one in statuses)
-        codes |= {one.element_status_code for one in statuses}
-    seen = (Code.NONCRITICAL in codes) << 2 | (Code.CRITICAL in codes) << 1
-    return ses.encode_page(Page.STATUS, GENERATION, body, enclosure.flags | seen)
+    return ses.encode_page(Page.STATUS, GENERATION, body, enclosure.flags | _conditions(enclosure))
+
+
+def _conditions(enclosure: Enclosure) -> int:
+    """Return NON-CRIT and CRIT as the elements make them."""
+    codes = {one.element_status_code for statuses in enclosure.statuses() for one in statuses}
+    return (Code.NONCRITICAL in codes) << 2 | (Code.CRITICAL in codes) << 1
 
 
 def _thresholds(unit: VirtualUnit, enclosure: Enclosure) -> bytes:

@@ -110,6 +110,18 @@ def test_temperatures(
     assert (element(alice, SENSOR), page(alice, 2)[1]) == (status, flags)
 
 
+def test_a_status_page_that_comes_back_leaves_no_condition_behind(
+    unit: MakeUnit, initiators: Initiators
+) -> None:
+    alice, _, _ = initiators(unit(**ENCLOSURE, temperature=55))
+    status = page(alice, 2)
+    assert status[1] == 0x04
+    assert select(alice, bytes((2, status[1] | 0x08)) + status[2:8] + bytes(4 * ELEMENTS)) == "ok"
+    assert page(alice, 2)[1] == 0x0C  # INFO is what was asked for
+    assert select(alice, control({SENSOR: "7d7d0000"}, code=5)) == "ok"
+    assert page(alice, 2)[1] == 0x08
+
+
 def test_control_pages_that_are_refused(unit: MakeUnit, initiators: Initiators) -> None:
     alice, _, _ = initiators(unit(**ENCLOSURE))
     whole = control({SLOT: "80000200"})
