@@ -77,7 +77,10 @@ class TargetResponses(Connection):
         tag, length = task.tag, len(data)
         if self.tasks.pop(tag, None) is not task or self.state is not _LOGGED_IN:
             return
-        self._end(task)
+        if task.sequenced and task.bursts is None:  # `_end`, for nearly all
+            self._max_cmd_sn = self._max_cmd_sn + 1 & MASK
+        else:
+            self._end(task)
         flags = 0x80 if not residual else 0x82 if residual > 0 else 0x84
         residual = abs(residual)
         alone = 0 < length <= self._segment_bytes and not sense and not response

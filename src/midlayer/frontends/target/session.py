@@ -60,7 +60,7 @@ COMMAND_TIMEOUT_S = 60.0
 TIMEOUTS_S: dict[int, float] = dict.fromkeys((Opcode.FORMAT_UNIT, Opcode.SANITIZE), 7 * 86400.0)
 """For commands that may take as long as a disk needs to write all of its blocks."""
 
-FLUSH_ABOVE_BYTES = 1 << 15
+FLUSH_ABOVE_BYTES = 1 << 16
 LONGEST_READ_BYTES = 64 << 20
 
 _FINISHED = Phase.FINISHED
