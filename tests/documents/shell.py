@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .pages import ROOT
 
-SOON_S = 30.0
+SOON_S = 120.0
 WILD = "…"
 _CHANCE = [
     (re.compile(r"\b\d\d:\d\d:\d\d\.\d{3,6}"), "TIME"),

@@ -21,7 +21,7 @@ from .pages import PAGES, ROOT, Block, blocks, name
 
 _LINE = re.compile(r"(?:[$#] )?(?:sudo )?(?:\.venv/bin/)?midlayer ([a-z-].*)")
 _SPAN = re.compile(r"`midlayer ([^`]+)`")
-_ENDS = {"&", "|", "&&", ";", ">", "</dev/null"}
+_END = re.compile(r"&|\||&&|;|\d?[<>].*")
 _OPTION = re.compile(r"--?[a-z][a-z-]*")
 
 
@@ -44,7 +44,7 @@ def named() -> Iterator[tuple[str, str]]:
 def words(line: str) -> list[str]:
     """Return the words of one command, up to what a shell would do with it."""
     found = shlex.split(line, comments=True)
-    ends = [at for at, word in enumerate(found) if word in _ENDS]
+    ends = [at for at, word in enumerate(found) if _END.fullmatch(word)]
     return found[: ends[0]] if ends else found
 
 
