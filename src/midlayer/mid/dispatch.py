@@ -428,5 +428,8 @@ def _wait(command: Command) -> None:
     lock = threading.Lock()
     lock.acquire()
     command.waiter = lock.release
+    poll = command.device.host.poll
+    if poll is not None:
+        poll(command)
     if command.phase is not _FINISHED:
         lock.acquire()

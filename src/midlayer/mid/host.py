@@ -14,6 +14,7 @@ from midlayer.mid.dispatch import run_queues
 from midlayer.mid.error_handler import ErrorHandler
 from midlayer.mid.host_state import ALLOWED_TO, HostState
 from midlayer.mid.logical_unit import Gate, LogicalUnit
+from midlayer.mid.recovery_callbacks import provides
 from midlayer.mid.way import Way
 
 if TYPE_CHECKING:
@@ -68,12 +69,13 @@ class Host:
     """
 
     __slots__ = (  # the fast path reads a dozen of them for each command
-        "__weakref__", "_queues", "_references", "async_scan", "blocked", "busy", "can_queue", "clock",
-        "cmd_per_lun", "detour", "eh_deadline", "eh_scope", "emulated", "error_handler", "held", "host_no",
-        "hostdata", "late_done", "lock", "max_channel", "max_cmd_len", "max_host_blocked", "max_id",
-        "max_lun", "max_sectors", "monotonic", "name", "no_scsi2_lun_in_cdb", "proc_name", "released",
-        "runners", "scan_mutex", "self_blocked", "session", "sg_tablesize", "state", "subsystem", "targets",
-        "template", "this_id", "unexpected_done", "unique_id", "upper", "waiting", "watched", "way",
+        "__weakref__", "_queues", "_references", "async_scan", "blocked", "busy", "can_queue",
+        "clock", "cmd_per_lun", "detour", "eh_deadline", "eh_scope", "emulated", "error_handler",
+        "held", "host_no", "hostdata", "late_done", "lock", "max_channel", "max_cmd_len",
+        "max_host_blocked", "max_id", "max_lun", "max_sectors", "monotonic", "name",
+        "no_scsi2_lun_in_cdb", "poll", "proc_name", "released", "runners", "scan_mutex",
+        "self_blocked", "session", "sg_tablesize", "state", "subsystem", "targets", "template",
+        "this_id", "unexpected_done", "unique_id", "upper", "waiting", "watched", "way",
     )  # fmt: skip
 
     def __init__(self, subsystem: Subsystem, template: HostTemplate, host_no: int) -> None:
@@ -101,6 +103,7 @@ class Host:
         self.session = ""
         self.clock = subsystem.clock
         self.monotonic: Callable[[], float] = subsystem.clock.monotonic
+        self.poll = template.poll if provides(template, "poll") else None
         self.lock = threading.Lock()
         self.scan_mutex = threading.RLock()
         self.state = HostState.CREATED

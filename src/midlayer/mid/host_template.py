@@ -129,6 +129,15 @@ class HostTemplate(RecoveryCallbacks):
         """
         raise NotImplementedError
 
+    def poll(self, command: Command) -> None:
+        """Complete commands that have come back, in the thread of somebody who waits for `command`.
+
+        Status: OPTIONAL. For drivers whose own thread would have to wake that one (the kernel's ``mq_poll``).
+        Context: the thread that submitted the command. May block: until the command is over, or less. If
+            another thread ends the command, it calls ``command.waiter``, which the driver may wrap.
+        Locks held: none.
+        """
+
     def info(self, host: Host) -> str:
         """Describe a host in one line.
 

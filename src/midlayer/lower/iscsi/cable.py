@@ -36,10 +36,12 @@ class Cable:
 
     Attributes:
         connection: As given.
+        woken: Set by `wake`, for a thread that waits without receiving.
     """
 
     def __init__(self, sock: socket.socket, connection: InitiatorConnection, lock: threading.Lock) -> None:
         self.connection = connection
+        self.woken = threading.Event()
         self._socket = sock
         self._lock = lock
         self._sending = threading.Lock()
@@ -76,7 +78,7 @@ class Cable:
             finally:
                 self._sending.release()
             if not more:
-                self._wake()
+                self.wake()
                 return
 
     def hold(self) -> None:
@@ -88,11 +90,12 @@ class Cable:
         self._holder = 0
         self.flush()
 
-    def receive(self, timeout_s: float | None = None) -> list[InitiatorEvent]:
+    def receive(self, timeout_s: float | None = None, *, until_woken: bool = False) -> list[InitiatorEvent]:
         """Wait for bytes, and return what they mean; one thread only.
 
         Args:
             timeout_s: Seconds to wait at most; None for ever.
+            until_woken: True to return, without events, when somebody calls `wake` as well.
 
         Raises:
             CableCut: If the connection is over.
@@ -106,8 +109,10 @@ class Cable:
             if self._broken is not None:
                 raise self._broken
             if self._drained:
-                self._wait(timeout_s)
+                woken = self._wait(timeout_s)
                 self._drained = False
+                if woken and until_woken and not self._cut:
+                    return []
                 continue
             room = reader.room()
             try:
@@ -133,7 +138,7 @@ class Cable:
             self._cut = why
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        self._wake()
+        self.wake()
 
     def close(self) -> None:
         """Close the socket. Nobody may receive any more."""
@@ -176,23 +181,28 @@ class Cable:
         self._unsent = _rest(buffers, sent)
         return True
 
-    def _wait(self, timeout_s: float | None) -> None:
+    def _wait(self, timeout_s: float | None) -> bool:
+        """Wait until something can be done; return whether somebody woke us."""
         self._watch(select.POLLIN | (select.POLLOUT if self._unsent else 0))
         ready = dict(self._poll.poll(None if timeout_s is None else timeout_s * 1000))
         if not ready:
             raise TimeoutError
-        if self._wake_in in ready:
+        woken = self._wake_in in ready
+        if woken:
             with suppress(BlockingIOError):
                 os.read(self._wake_in, 4096)
         if self._unsent:
             self.flush()
+        return woken
 
     def _watch(self, mask: int) -> None:
         if mask != self._mask:
             self._poll.register(self._socket, mask)
             self._mask = mask
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Wake whoever receives."""
+        self.woken.set()
         with self._waking, suppress(BlockingIOError):  # a full pipe wakes as well
             if not self._closed:  # or its number may be another file's by now
                 os.write(self._wake_out, b"\0")

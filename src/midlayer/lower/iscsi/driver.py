@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from threading import get_ident
 
 from midlayer.iscsi.codes import Function, FunctionResponse, Response, TaskAttribute
 from midlayer.iscsi.initiator_events import InitiatorTask, MessageCame
@@ -13,7 +14,7 @@ from midlayer.lower.iscsi.session import Session
 from midlayer.lower.iscsi.session_state import Owner, SessionState
 from midlayer.lower.iscsi.spec import SessionSpec
 from midlayer.mid import rescan
-from midlayer.mid.command import Command, HostByte
+from midlayer.mid.command import Command, HostByte, Phase
 from midlayer.mid.host import Host
 from midlayer.mid.host_template import HOST_BUSY, HostTemplate
 from midlayer.mid.logical_unit import LogicalUnit
@@ -99,6 +100,20 @@ class IscsiDriver(HostTemplate):
             done(command)
             return 0
         return HOST_BUSY
+
+    def poll(self, command: Command) -> None:
+        session = _session(command)
+        finish = command.waiter
+
+        def wake() -> None:
+            if finish is not None:
+                finish()
+            if get_ident() != reader:
+                session.wake()
+
+        reader = get_ident()
+        command.waiter = wake
+        session.read_until(lambda: command.phase is Phase.FINISHED)
 
     def slave_alloc(self, device: LogicalUnit) -> int:
         device.hostdata = lun_to_bytes(device.address.lun)

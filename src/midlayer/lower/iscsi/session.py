@@ -22,11 +22,11 @@ from midlayer.iscsi.initiator_events import (
     MessageCame,
     PingAnswered,
     Rejected,
-    TaskEnded,
 )
-from midlayer.lower.iscsi.cable import Cable, CableCut
+from midlayer.lower.iscsi.cable import Cable
 from midlayer.lower.iscsi.isid import random_isid
 from midlayer.lower.iscsi.login import Connect, LoginFailed, connect, log_in
+from midlayer.lower.iscsi.reading import Reading
 from midlayer.lower.iscsi.session_state import ALLOWED, Owner, SessionState
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ class Session:
         self._cable: Cable | None = None
         self._thread: threading.Thread | None = None
         self._answers: dict[int, Callable[[int], None]] = {}
-        self._heard_s = 0.0
-        self._pinged = False
+        self._reading = Reading(owner.task_ended, self._take, clock.monotonic)
+        self._pinged_s = -1.0
         self._ping: Timer | None = None
         self._closing = threading.Event()
         self._pause_over = threading.Event()
@@ -111,6 +111,14 @@ class Session:
                 return False
         cable.flush()
         return True
+
+    def read_until(self, over: Callable[[], bool]) -> None:
+        """Let somebody who waits for a command read the socket; returns at once if others do."""
+        self._reading.until(over)
+
+    def wake(self) -> None:
+        """Have whoever reads look again whether it is over; for `read_until`."""
+        self._reading.wake()
 
     def manage(
         self, function: Function, lun: bytes = bytes(8), task: InitiatorTask | None = None
@@ -223,7 +231,7 @@ class Session:
         if self._cable is None and not self._log_in_again(_FIRST_PAUSE_S):
             return
         while (cable := self._cable) is not None:
-            why = self._receive(cable)
+            why = self._reading.run(cable)
             lost = not self._closing.is_set()
             if lost:
                 _log.warning("%s: session lost: %s", self.spec.target, why)
@@ -231,26 +239,6 @@ class Session:
             self._end(cable)
             if not lost or not self._log_in_again():
                 return
-
-    def _receive(self, cable: Cable) -> str:
-        """Take what comes until there is nothing more; return why."""
-        monotonic, task_ended = self._clock.monotonic, self._owner.task_ended
-        try:
-            while True:
-                events = cable.receive()
-                self._heard_s = monotonic()
-                self._pinged = False
-                cable.hold()
-                for event in events:
-                    if type(event) is TaskEnded:  # nearly always
-                        task_ended(event.task)
-                    elif end := self._take(event):
-                        return end
-                cable.let_go()
-        except (CableCut, IscsiError) as error:
-            return str(error)
-        finally:
-            cable.let_go()
 
     def _take(self, event: InitiatorEvent) -> str:
         """Take one event; return why the session is over, or an empty text."""
@@ -328,8 +316,7 @@ class Session:
             closing = self._closing.is_set()
         if closing:
             cable.cut("closed")  # `close` may have come too early to see it
-        self._heard_s = self._clock.monotonic()
-        self._pinged = False
+        self._reading.heard_s = self._clock.monotonic()
         self._become(SessionState.LOGGED_IN)
         self._arm_ping(cable)
 
@@ -353,8 +340,9 @@ class Session:
 
     def _ask(self, cable: Cable) -> None:
         """Ask a target that has been silent; drop a connection on which it stays so."""
-        silent_s = self._clock.monotonic() - self._heard_s
-        if self._pinged and silent_s >= 2 * self.spec.ping_interval_s:
+        now_s, heard_s = self._clock.monotonic(), self._reading.heard_s
+        silent_s = now_s - heard_s
+        if self._pinged_s > heard_s and silent_s >= 2 * self.spec.ping_interval_s:
             cable.cut(f"no answer for {silent_s:.0f} s")
             return
         if silent_s >= self.spec.ping_interval_s:
@@ -363,7 +351,7 @@ class Session:
                     return
                 with suppress(IscsiError):
                     cable.connection.ping()
-            self._pinged = True
+            self._pinged_s = now_s
             cable.flush()
         self._arm_ping(cable)
 
