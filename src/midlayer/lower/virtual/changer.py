@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from midlayer.lower.virtual.answers import illegal_request
+from midlayer.errors import NodeError
+from midlayer.lower.virtual.answers import CheckCondition, illegal_request
 from midlayer.lower.virtual.attentions import MEDIUM_MAY_HAVE_CHANGED
 from midlayer.lower.virtual.spec import UnitSpec
 from midlayer.lower.virtual.tape import NO_MEDIUM
 from midlayer.lower.virtual.tape_medium import FileTape, MemoryTape, TapeMedium
 from midlayer.lower.virtual.type_keys import Place
+from midlayer.standards.sense import SenseKey
 from midlayer.standards.smc import ElementType
 
 if TYPE_CHECKING:
@@ -143,13 +145,6 @@ class Changer:
         self._put(second, other)
         self.save()
 
-    def close(self) -> None:
-        """Let go of the cartridges that are not in a drive."""
-        with self.lock:
-            for held in self.held.values():
-                held.medium.close()
-            self.held.clear()
-
     def save(self) -> None:
         """Write down which slot each cartridge is in, or goes back to."""
         if self._directory is None:
@@ -180,7 +175,6 @@ class Changer:
         unit.tape.take_out()
         unit.not_ready = NO_MEDIUM
         unit.regard()
-        held.medium.flush()
         return held
 
     def _put(self, address: int, held: Held) -> None:
@@ -189,8 +183,13 @@ class Changer:
             return
         unit = self.drive(address)
         assert unit is not None
+        try:
+            unit.tape.insert(held.medium)
+        except NodeError as error:
+            _log.error("%s: %s", held.medium.label, error)
+            self.held[TRANSPORT] = held
+            raise CheckCondition(SenseKey.HARDWARE_ERROR, 0x53, 0x00) from None  # load failed
         self._sources[address] = held
-        unit.tape.insert(held.medium)
         unit.not_ready = None
         unit.attend(MEDIUM_MAY_HAVE_CHANGED)
 

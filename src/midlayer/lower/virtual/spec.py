@@ -192,8 +192,10 @@ class UnitSpec(TypeKeys):
             raise SpecError("pool_size", "only a thin disk has a pool; set thin as well")
         if self.pool_threshold and not self.pool_size:
             raise SpecError("pool_threshold", "is a part of pool_size, which is not given")
-        if self.count > 1 and (self.serial or self.naa or self.file):
-            raise SpecError("count", "units of one table can not share a serial, an naa or a file")
+        if self.count > 1 and (self.serial or self.naa or self.file or self.directory):
+            raise SpecError(
+                "count", "units of one table can not share a serial, an naa, a file or a directory"
+            )
 
     def _check_blocks(self) -> None:
         sizes = (_CD_BLOCK_SIZE,) if self.type == PeripheralDeviceType.CD_DVD else _BLOCK_SIZES

@@ -52,6 +52,7 @@ class TapeDrive:
                 if spec.file is not None
                 else MemoryTape(spec.barcode, writable=writable)
             )
+            self.medium.load()
 
     def loaded(self) -> TapeMedium:
         """Return the medium.
@@ -64,8 +65,13 @@ class TapeDrive:
         return self.medium
 
     def insert(self, medium: TapeMedium) -> None:
-        """Put a cartridge in, at its beginning."""
+        """Put a cartridge in, at its beginning.
+
+        Raises:
+            NodeError: It can not be read.
+        """
         with self.lock:
+            medium.load()
             self.medium, self.position = medium, 0
 
     def take_out(self) -> TapeMedium | None:
@@ -73,13 +79,16 @@ class TapeDrive:
         with self.lock:
             medium, self.medium = self.medium, None
             self.position = 0
+            if medium is not None:
+                medium.flush()
+                medium.unload()
             return medium
 
     def close(self) -> None:
         """Let go of the medium's file."""
         with self.lock:
             if self.medium is not None:
-                self.medium.close()
+                self.medium.unload()
 
     @property
     def at_early_warning(self) -> bool:

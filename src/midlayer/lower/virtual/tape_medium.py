@@ -42,6 +42,13 @@ class TapeMedium(Protocol):
     lengths: list[int]
     marks: list[int]
 
+    def load(self) -> None:
+        """Make the medium ready for a drive; `lengths` and the rest are true from now on.
+
+        Raises:
+            NodeError: It can not be read.
+        """
+
     def read_into(self, index: int, buffer: memoryview) -> None:
         """Fill `buffer` with the beginning of a block, which is at least that long."""
 
@@ -57,8 +64,8 @@ class TapeMedium(Protocol):
     def flush(self) -> None:
         """Return when everything written is safe."""
 
-    def close(self) -> None:
-        """Let go of memory and descriptors."""
+    def unload(self) -> None:
+        """Let go of descriptors, until it is loaded again."""
 
 
 def room(data: bytes | bytearray | memoryview | None) -> int:
@@ -109,38 +116,42 @@ class MemoryTape(_Row):
         self._cut(index)
         del self._blocks[index:]
 
+    def load(self) -> None:
+        """Nothing to do."""
+
     def flush(self) -> None:
         """Nothing to do."""
 
-    def close(self) -> None:
-        self._cut(0)
-        self._blocks.clear()
+    def unload(self) -> None:
+        """Nothing to do: the blocks are in no other place."""
 
 
 class FileTape(_Row):
-    """A tape image; made if it is not there.
+    """A tape image, opened as long as it is loaded, and made if it is not there.
 
     Args:
         path: The file.
         label: On the outside of the cartridge.
         writable: False to open it for reading only.
-
-    Raises:
-        NodeError: The file can not be opened, or is no tape image.
     """
 
     def __init__(self, path: Path, label: str = "", *, writable: bool = True) -> None:
         super().__init__(label, writable=writable)
-        self._path = path
+        self._path, self._number = path, -1
+
+    def load(self) -> None:
+        if self._number >= 0:
+            return
+        flags = os.O_RDWR | os.O_CREAT if self.writable else os.O_RDONLY
         try:
-            flags = os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY
-            self._number = os.open(path, flags | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise NodeError(error.errno, f"{path}: {error.strerror}") from error
-        try:
+            self._number = os.open(self._path, flags | os.O_CLOEXEC, 0o600)
+            self._cut(0)
             self._scan()
+        except OSError as error:
+            self.unload()
+            raise NodeError(error.errno, f"{self._path}: {error.strerror}") from error
         except BaseException:
-            self.close()
+            self.unload()
             raise
 
     def _scan(self) -> None:
@@ -197,7 +208,7 @@ class FileTape(_Row):
         if self.writable:
             os.fdatasync(self._number)
 
-    def close(self) -> None:
+    def unload(self) -> None:
         number, self._number = self._number, -1  # after this every use ends with EBADF
         if number >= 0:
             os.close(number)

@@ -203,8 +203,6 @@ class VirtualUnit:
         self.medium.close()
         if self.is_tape:
             self.tape.close()
-        if self.spec.type == PeripheralDeviceType.MEDIUM_CHANGER and not self.spec.qualifier:
-            self.changer.close()
 
     def meet(self, nexus: Nexus) -> None:
         """Take note that commands come from another nexus."""

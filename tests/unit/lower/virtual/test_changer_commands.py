@@ -201,6 +201,22 @@ def test_a_directory_survives_a_restart(
     virtual.remove_host(host)
 
 
+def test_a_cartridge_that_can_not_be_read_stays_in_the_transport(
+    virtual: VirtualDriver, initiators: Initiators, tmp_path: Path
+) -> None:
+    (tmp_path / "AA1.tap").write_bytes(b"\xff\xff\xff\x7f" * 4)
+    host = virtual.add_host(library(directory=str(tmp_path)))
+    changer, _, _ = initiators(host.devices()[0])
+    tape, _, _ = initiators(host.devices()[1])
+    assert move(changer, SLOT, DRIVE) == "4/53/00"
+    assert (inventory(changer), tape.code(TUR)) == ({0: "AA1", SLOT + 2: "AA3"}, "2/3a/00")
+    assert move(changer, SLOT + 2, DRIVE) == "ok"
+    assert move(changer, 0, SLOT) == "ok"
+    assert inventory(changer) == {SLOT: "AA1", DRIVE: "AA3"}
+    assert sorted(path.name for path in tmp_path.glob("*.tap")) == ["AA1.tap", "AA3.tap"]
+    virtual.remove_host(host)
+
+
 @pytest.mark.parametrize("kept", ["[]", "{", '{"AA1": 9, "AA3": "x"}', '{"AA1": 1024, "AA3": 1024}'])
 def test_an_inventory_that_can_not_be(
     virtual: VirtualDriver, initiators: Initiators, tmp_path: Path, kept: str

@@ -49,6 +49,8 @@ def test_keys_that_do_not_go_together() -> None:
     for other in ({"serial": "x"}, {"naa": "3" * 16}, {"file": "disk"}):
         with pytest.raises(SpecError, match="count"):
             UnitSpec.from_mapping({"count": 2, "size": 512, **other})
+    with pytest.raises(SpecError, match="count: units of one table"):
+        UnitSpec.from_mapping({"type": "changer", "count": 2, "directory": "tapes"})
     with pytest.raises(SpecError, match="block_size"):
         UnitSpec.from_mapping({"type": "cd", "block_size": 512})
     with pytest.raises(SpecError, match="bays: names 3 units for 2 slots"):
