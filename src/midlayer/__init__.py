@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from midlayer.device import Device, open_device
     from midlayer.errors import CommandError, MidlayerError
     from midlayer.frontends import aio
+    from midlayer.frontends.monitor import Monitor, MonitorEvent, MonitorObserver
     from midlayer.mid.command import Command, HostByte, Result
     from midlayer.mid.host import Host
     from midlayer.mid.host_template import HostTemplate
     from midlayer.mid.subsystem import Subsystem
     from midlayer.standards.sam import Status
     from midlayer.standards.sense import Sense, SenseKey
+    from midlayer.upper.scsimon import Gap
     from midlayer.upper.sg import Request, Session, execute
 
 __all__ = [
@@ -36,10 +38,14 @@ __all__ = [
     "Command",
     "CommandError",
     "Device",
+    "Gap",
     "Host",
     "HostByte",
     "HostTemplate",
     "MidlayerError",
+    "Monitor",
+    "MonitorEvent",
+    "MonitorObserver",
     "Request",
     "Result",
     "Sense",
@@ -58,10 +64,14 @@ _HOME = {
     "Command": "mid.command",
     "CommandError": "errors",
     "Device": "device",
+    "Gap": "upper.scsimon",
     "HostByte": "mid.command",
     "Host": "mid.host",
     "HostTemplate": "mid.host_template",
     "MidlayerError": "errors",
+    "Monitor": "frontends.monitor",
+    "MonitorEvent": "frontends.monitor",
+    "MonitorObserver": "frontends.monitor",
     "Request": "upper.sg",
     "Result": "mid.command",
     "Sense": "standards.sense",

@@ -19,10 +19,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 from midlayer.device import open_device
-from midlayer.errors import UsageError
+from midlayer.errors import DaemonError, UsageError
+from midlayer.frontends.monitor import Monitor, MonitorEvent
 from midlayer.mid.command import Buffer, Result
+from midlayer.upper.scsimon import Gap
 from midlayer.upper.sg import DEFAULT_TIMEOUT_S, BoundDevice, Request, Session
 from midlayer.upper.sg.session import DEFAULT_DEPTH
 
@@ -189,3 +192,56 @@ async def _close(session: AsyncSession, *, abort: bool) -> None:
     closing.result()
     if cancelled is not None:
         raise cancelled
+
+
+class AsyncMonitor:
+    """Events of a daemon, for ``async for``; see `midlayer.Monitor`. It ends when the daemon ends.
+
+    ::
+
+        async with midlayer.aio.monitor(since=40) as events:
+            async for event in events:
+                ...
+
+    Args:
+        monitor: Nobody else uses it.
+    """
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+
+    @property
+    def since(self) -> int:
+        """Count of the last event that was given."""
+        return self._monitor.since
+
+    def __aiter__(self) -> AsyncIterator[MonitorEvent | Gap]:
+        return self
+
+    async def __anext__(self) -> MonitorEvent | Gap:
+        try:
+            while (item := self._monitor.poll(0)) is None:
+                await _readable(self._monitor.fileno())
+        except DaemonError:
+            raise StopAsyncIteration from None
+        return item
+
+
+@asynccontextmanager
+async def monitor(socket: Path | None = None, *, since: int | None = None) -> AsyncIterator[AsyncMonitor]:
+    """Follow the events of a daemon; arguments and errors are those of `midlayer.Monitor`."""
+    opened = await asyncio.to_thread(Monitor, socket, since=since)
+    try:
+        yield AsyncMonitor(opened)
+    finally:
+        opened.close()
+
+
+async def _readable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)

@@ -151,7 +151,7 @@ class Client:
             if self._http.sock is None:
                 self._http.connect()
         except OSError as error:
-            raise self._absent(error) from None
+            raise absent(self._path, error) from None
         try:
             self._http.request(method, target, body, {"Content-Type": "application/json"} if body else {})
             return self._http.getresponse()
@@ -177,12 +177,6 @@ class Client:
                 f"{self._path}: {response.status} {response.reason}: {text[:200].decode(errors='replace')}",
                 exit_status=exit_status,
             )
-
-    def _absent(self, error: OSError) -> DaemonError:
-        if error.errno in (errno.EACCES, errno.EPERM):
-            return DaemonError(f"{self._path}: the daemon is another user's; run this command as that user")
-        why = error.strerror or str(error)
-        return DaemonError(f"{self._path}: no daemon answers here ({why}); start one with: midlayer up")
 
     def _lost(self, error: Exception) -> DaemonError:
         self._http.close()
@@ -244,16 +238,33 @@ class _UnixConnection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.connect(str(self._path))
-            answers = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _credentials.size)
-            if not _is_trusted(_credentials.unpack(answers)[1], os.geteuid()):
-                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-        except BaseException:
-            connection.close()
-            raise
-        self.sock = connection
+        self.sock = connect(self._path)
+
+
+def connect(path: Path) -> socket.socket:
+    """Connect to a daemon's socket.
+
+    Raises:
+        OSError: EPERM if it is neither our own daemon nor root's.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(str(path))
+        answers = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _credentials.size)
+        if not _is_trusted(_credentials.unpack(answers)[1], os.geteuid()):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def absent(path: Path, error: OSError) -> DaemonError:
+    """Return the error for a daemon that can not be connected to."""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return DaemonError(f"{path}: the daemon is another user's; run this command as that user")
+    why = error.strerror or str(error)
+    return DaemonError(f"{path}: no daemon answers here ({why}); start one with: midlayer up")
 
 
 def _is_trusted(user: int, own: int) -> bool:
