@@ -17,6 +17,7 @@ from bench import (
     recovery,
     rules,
     scale,
+    storm,
 )
 
 ALL = {
@@ -32,6 +33,7 @@ ALL = {
     "recovery": recovery.run,
     "rules": rules.run,
     "scale": scale.run,
+    "storm": storm.run,
 }
 
 

@@ -49,15 +49,15 @@ def run() -> Iterator[str]:
 def _report(devices: list[LogicalUnit]) -> Iterator[str]:
     base_s = ours_s = float("inf")
     for _ in range(ROUNDS):
-        with _setting([]) as (scsimon, _):
+        with setting([]) as (scsimon, _):
             base_s = min(base_s, _record(scsimon, devices, EVENTS))
-        with _setting([Agent(command=(PROGRAM,), name="true")]) as (scsimon, runner):
+        with setting([Agent(command=(PROGRAM,), name="true")]) as (scsimon, runner):
             ours_s = min(ours_s, _record(scsimon, devices, EVENTS))
             left = EVENTS - runner.position
     rate = Ratio("attach recorded while agents run / without agents", ours_s, base_s)
     yield line(rate, f"goal at most {RATE_GOAL:g}; {left} still to run", met=rate.cost <= RATE_GOAL)
     bare_s = _bare()
-    with _setting([Agent(command=(PROGRAM,), name="true")]) as (scsimon, runner):
+    with setting([Agent(command=(PROGRAM,), name="true")]) as (scsimon, runner):
         begin = time.perf_counter()
         _record(scsimon, devices, RUNS)
         assert runner.wait_idle(SOON_S)
@@ -75,7 +75,7 @@ def _rules(devices: list[LogicalUnit], agent_s: float) -> str:
     texts = {f"{number:02}.rules": _RULES for number in range(19)}
     texts["90.rules"] = f'SUBSYSTEM=="scsi_device", RUN+="{PROGRAM}"\n'
     rules = RuleSet.of_texts(texts)
-    with _setting([]) as (scsimon, runner):
+    with setting([]) as (scsimon, runner):
         subsystem = devices[0].host.subsystem
         DeviceRules(subsystem, scsimon, runner, rules, SOON_S)
         begin = time.perf_counter()
@@ -91,7 +91,8 @@ def _rules(devices: list[LogicalUnit], agent_s: float) -> str:
 
 
 @contextmanager
-def _setting(agents: list[Agent]) -> Iterator[tuple[ScsimonDriver, AgentRunner]]:
+def setting(agents: list[Agent]) -> Iterator[tuple[ScsimonDriver, AgentRunner]]:
+    """Give an event log on disk, and who runs these agents for its events, two at a time."""
     with tempfile.TemporaryDirectory() as directory:
         clock = SystemClock()
         scsimon = ScsimonDriver(EventLog(Path(directory)), clock)

@@ -8,34 +8,17 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from midlayer.address import Address
+from tests.property.flapping import Reporting, flap
+
 from midlayer.frontends.agents import Agent, AgentLimits, AgentRunner, Job, Outcome
 from midlayer.mid.clock import SystemClock
-from midlayer.mid.command import Command, HostByte
-from midlayer.mid.host import Host
-from midlayer.mid.host_template import HostTemplate
 from midlayer.mid.subsystem import Subsystem
-from midlayer.testing.scripted import inquiry_data
 from midlayer.upper.scsimon import EventLog, Kind, ScsimonDriver
 from midlayer.upper.scsimon.agent_runs import AgentRuns
 
 PATHS, LUNS, ROUNDS = 4, 1000, 4
 QUEUE, AT_ONCE = 500, 16
 SOON_S = 120.0
-
-
-class Reporting(HostTemplate):
-    """Its devices are reported, not scanned."""
-
-    name = proc_name = "reporting"
-    can_queue = 1
-    max_lun = LUNS
-    names_its_devices = True
-
-    def queuecommand(self, command: Command, done: Callable[[Command], None]) -> int:
-        command.host_byte = HostByte.DID_NO_CONNECT
-        done(command)
-        return 0
 
 
 class Scrambler:
@@ -71,28 +54,6 @@ class Scrambler:
         """Nothing runs at the end."""
 
 
-def flap(subsystem: Subsystem, host: Host, seed: int) -> None:
-    """Attach and detach every LUN of a path, again and again, in batches as a storm gives them."""
-    choose = random.Random(seed)
-    for _ in range(ROUNDS):
-        luns = choose.sample(range(LUNS), LUNS)
-        for begin in range(0, LUNS, 50):
-            with host.scan_mutex, subsystem.batch(host):
-                for lun in luns[begin : begin + 50]:
-                    subsystem.add_reported_device(
-                        host,
-                        Address(host.host_no, 0, 0, lun),
-                        inquiry=inquiry_data(),
-                        vpd_pages={},
-                        names={},
-                        session="",
-                    )
-        for begin in range(0, LUNS, 50):
-            with host.scan_mutex, subsystem.batch(host):
-                for lun in luns[begin : begin + 50]:
-                    subsystem.remove_device(subsystem.device(Address(host.host_no, 0, 0, lun)))
-
-
 def test_nothing_is_lost_in_a_storm_and_each_device_keeps_its_order(tmp_path: Path) -> None:
     clock = SystemClock()
     subsystem = Subsystem(clock=clock)
@@ -105,13 +66,13 @@ def test_nothing_is_lost_in_a_storm_and_each_device_keeps_its_order(tmp_path: Pa
     )
     runner.configure([Agent(command=("/bin/agent",), name="agent", only="attach")])
     runner.start()
-    template = Reporting()
+    template = Reporting(LUNS)
     hosts = [subsystem.host_alloc(template) for _ in range(PATHS)]
     for host in hosts:
         subsystem.add_host(host)
     attaches: dict[str, list[int]] = defaultdict(list)
     threads = [
-        threading.Thread(target=flap, args=(subsystem, host, host.host_no), name=f"path {host.host_no}")
+        threading.Thread(target=flap, args=(subsystem, host, LUNS, ROUNDS), name=f"path {host.host_no}")
         for host in hosts
     ]
     for thread in threads:
