@@ -72,6 +72,11 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None and _NODE.fullmatch(text) is None
 
 
+def is_node(text: str) -> bool:
+    """Return whether a text names a node as the kernel does: ``/dev/sg3``, ``sda``."""
+    return _NODE.fullmatch(text) is not None
+
+
 def parse_device_url(text: str) -> DeviceUrl:
     """Read a device in any of the known forms.
 

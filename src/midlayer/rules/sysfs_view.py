@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import NamedTuple
 
 from midlayer.rules import fields
 from midlayer.rules.text import decode
@@ -14,6 +15,28 @@ from midlayer.rules.view import name_of, number_of
 _LINKS = frozenset({"driver", "subsystem", "module"})
 _LEFT_OUT = frozenset({"uevent", "dev"})
 _MOST_ATTRIBUTE = 1 << 16
+_IDENTITY: dict[str, Callable[[bytes], bytes]] = {
+    "inquiry": bytes,
+    "type": lambda inquiry: b"%d\n" % (inquiry[0] & 0x1F),
+    "vendor": lambda inquiry: inquiry[8:16] + b"\n",
+    "model": lambda inquiry: inquiry[16:32] + b"\n",
+    "rev": lambda inquiry: inquiry[32:36] + b"\n",
+}
+"""Attributes of a logical unit that are parts of its INQUIRY data."""
+
+
+class Asked(NamedTuple):
+    """What a logical unit has said of itself since the kernel asked it, who never asks again.
+
+    Attributes:
+        address: Which unit: the name of its directory.
+        inquiry: Standard INQUIRY data.
+        pages: VPD pages.
+    """
+
+    address: str
+    inquiry: bytes
+    pages: Mapping[int, bytes]
 
 
 class SysfsView:
@@ -22,21 +45,23 @@ class SysfsView:
     Args:
         path: Its directory, without links: ``/sys/devices/…``.
         root: Where sysfs is mounted.
+        asked: Goes before what sysfs has of this unit's identity.
     """
 
-    def __init__(self, path: str, root: str = "/sys") -> None:
+    def __init__(self, path: str, root: str = "/sys", asked: Asked | None = None) -> None:
         self._path = path
         self._root = root
+        self._asked = asked
         self._attributes: dict[str, str | None] = {}
 
     @classmethod
-    def find(cls, path: str, root: str = "/sys") -> SysfsView | None:
+    def find(cls, path: str, root: str = "/sys", asked: Asked | None = None) -> SysfsView | None:
         """Return the device of a directory of sysfs, or of a link to it; None if it is none."""
         real = os.path.realpath(path)
         top = os.path.realpath(root)
         if not real.startswith(f"{top}/") or not os.path.isfile(f"{real}/uevent"):
             return None
-        return cls(real, top)
+        return cls(real, top, asked)
 
     @classmethod
     def of_node(cls, path: str, root: str = "/sys") -> SysfsView | None:
@@ -121,7 +146,7 @@ class SysfsView:
             if len(path) <= len(self._root) or path == f"{self._root}/devices":
                 return None
             if os.path.isfile(f"{path}/uevent"):
-                return SysfsView(path, self._root)
+                return SysfsView(path, self._root, self._asked)
 
     def attribute(self, name: str) -> str | None:
         """Return an attribute; see `midlayer.rules.fields` for those that sysfs does not have."""
@@ -132,16 +157,18 @@ class SysfsView:
     def _attribute(self, name: str) -> str | None:
         if name in _LINKS:
             return self._link(name) or None
-        data = self._read(name)
+        data = self.binary(name)
         if data is not None:
             return decode(data.split(b"\0", 1)[0]).rstrip("\r\n")
         if not fields.is_ours(name):
             return None
         unit = self._logical_unit
-        return None if unit is None else fields.value(name, unit._read("inquiry") or b"", unit._pages)
+        return None if unit is None else fields.value(name, unit.binary("inquiry") or b"", unit._pages)
 
     def binary(self, name: str) -> bytes | None:
         """Return all bytes of an attribute."""
+        if name in _IDENTITY and self._was_asked and self._asked is not None and self._asked.inquiry:
+            return _IDENTITY[name](self._asked.inquiry)
         return self._read(name)
 
     def attribute_names(self) -> list[str]:
@@ -152,7 +179,7 @@ class SysfsView:
             return []
         found = [name for name in names if name not in _LEFT_OUT and self._is_attribute(name)]
         if os.path.exists(f"{self._path}/inquiry"):
-            found += fields.names(self._read("inquiry") or b"", self._pages)
+            found += fields.names(self.binary("inquiry") or b"", self._pages)
         return sorted(found)
 
     def _is_attribute(self, name: str) -> bool:
@@ -172,8 +199,15 @@ class SysfsView:
             step = step.parent
         return step
 
+    @property
+    def _was_asked(self) -> bool:
+        """This is the unit that has said something since, and no part of it: some have its name."""
+        return self._asked is not None and self._asked.address == self.sysname and self.subsystem == "scsi"
+
     @cached_property
     def _pages(self) -> dict[int, bytes]:
+        if self._was_asked and self._asked is not None:
+            return {code: data for code, data in self._asked.pages.items() if code in fields.VPD_PAGES}
         pages = {code: self._read(f"vpd_pg{code:x}") for code in fields.VPD_PAGES}
         return {code: data for code, data in pages.items() if data}
 

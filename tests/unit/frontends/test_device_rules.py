@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import pytest
 from midlayer.errors import ConfigError, DeviceUrlError
 from midlayer.frontends.config import load
 from midlayer.frontends.daemon.core import Daemon
+from midlayer.frontends.daemon.rule_effects import NodeRights, carry_out_writes
+from midlayer.mid.subsystem import Subsystem
+from midlayer.rules import PlainView, RuleSet
 from midlayer.upper.scsimon import Event, Kind
 
 from .program import Up
@@ -370,9 +374,55 @@ def test_names_on_the_command_line(start_up: Callable[..., Up], tmp_path: Path) 
     assert "boot_disk" not in up.run("info", "-q", "symlink", "sg1").stdout
     assert up.json("inq", "boot_disk")["model"] == "Good disk"
     assert up.json("inq", "disk/by-me/1")["model"] == "Good disk"
+    for name in ("/dev/disk/by-me/1", "/dev/boot_disk"):
+        assert up.json("inq", name)["model"] == "Good disk", "a path that is nowhere else"
+        assert up.run("info", "-q", "path", name).stdout.startswith("/devices/midlayer/host0/target0:0:0/")
+    copied = up.run("dd", "if=/dev/disk/by-me/1", f"of={tmp_path / 'copy'}", "count=1")
+    assert copied.returncode == 0, copied.stderr
     assert up.run("inq", "root_disk").returncode == 1
+    assert up.run("inq", "/dev/disk/by-me/2").returncode == 15
     assert up.run("verify", "boot_disk").returncode == 0
     (tmp_path / "rules.d" / "50-a.rules").write_text('KERNEL=="sg0", RUN{builtin}+="explode"\n')
     failed = up.run("reload")
     assert failed.returncode == 1
     assert "50-a.rules:1: no built-in command 'explode'" in failed.stderr
+
+
+def test_attributes_are_written_once(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
+    text = (
+        'SUBSYSTEM=="scsi", ENV{DEVTYPE}=="scsi_device", ATTR{queue_depth}="3", ATTR{eh_timeout}="7"\n'
+        'KERNEL=="sg0", ATTR{device/none}="1", SYSCTL{kernel/none/such}="1"\n'
+    )
+    daemon = begin(r50_a=text)
+    device = daemon.find("sg0")
+    assert (device.queue_depth, device.eh_timeout_s) == (3, 7.0)
+    changes = [event for event in events(daemon, Kind.CHANGE) if event.address == "0:0:0:0"]
+    assert [event.data["changes"] for event in changes] == [{"queue_depth": "3"}], "and no end of changes"
+    assert "/proc/sys/kernel/none/such can not be set to 1: No such file" in caplog.text
+
+
+def test_an_attribute_can_take_a_device_away(begin: Begin) -> None:
+    daemon = begin(r50_a='ATTR{peripheral_qualifier}=="1", SUBSYSTEM=="scsi", ATTR{delete}="1"\n')
+    assert addresses(daemon) == ["0:0:0:0"]
+
+
+def test_kernel_parameters_are_written(tmp_path: Path) -> None:
+    """Into a file here: the machine's own are not a test's."""
+    parameter = tmp_path / "parameter"
+    parameter.write_text("0\n")
+    outcome = RuleSet.of_texts({"a.rules": 'SYSCTL{x}="17"\n'}).apply(
+        PlainView(devpath="/devices/x", subsystem="x"), "add"
+    )
+    write = outcome.writes[0]._replace(path=str(parameter))
+    carry_out_writes(Subsystem(), replace(outcome, writes=(write,)))
+    assert parameter.read_text() == "17"
+
+
+def test_who_makes_nodes_hears_whose_they_are(begin: Begin) -> None:
+    daemon = begin(r50_a='KERNEL=="sg0", OWNER="0", GROUP="0", MODE="0640"\n')
+    heard: list[NodeRights] = []
+    daemon.policy.rules.watch_rights(heard.append)
+    assert heard == [NodeRights("sg0", 0, 0, 0o640)]
+    daemon.set_state("sg0", "offline")
+    settle(daemon)
+    assert heard == [NodeRights("sg0", 0, 0, 0o640)] * 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from midlayer.rules import SystemEnvironment
-from midlayer.rules.sysfs_view import SysfsView
+from midlayer.rules.sysfs_view import Asked, SysfsView
 
 INQUIRY = bytes.fromhex("200006125b000002") + b"ACME    Big disk        0001" + bytes(60)
 SERIAL_PAGE = b"\x20\x80\x00\x04SER1"
@@ -122,3 +122,23 @@ def test_the_database_of_udev(sysfs: Path, tmp_path: Path) -> None:
     unit = node(sysfs).parent
     assert unit is not None
     assert environment.database(unit) == {}
+
+
+def test_what_a_unit_said_since_the_kernel_asked_goes_before(sysfs: Path) -> None:
+    inquiry = bytes.fromhex("000006125b000002") + b"OTHER   Small disk      0002" + bytes(60)
+    asked = Asked("2:0:1:0", inquiry, {0x80: b"\x00\x80\x00\x04SER2"})
+    found = SysfsView.find(f"{sysfs}/class/scsi_generic/sg3", str(sysfs), asked)
+    assert found is not None
+    assert found.parent is not None
+    assert [found.parent.attribute(name) for name in ("vendor", "model", "rev", "type")] == [
+        "OTHER   ", "Small disk      ", "0002", "0",
+    ]  # fmt: skip
+    for view in (found, found.parent):
+        assert view.attribute("peripheral_qualifier") == "0"
+        assert view.attribute("vpd/serial") == "SER2"
+    assert found.attribute("vendor") is None, "a node has none of its own"
+    elsewhere = SysfsView.find(
+        f"{sysfs}/class/scsi_generic/sg3", str(sysfs), asked._replace(address="2:0:1:1")
+    )
+    assert elsewhere is not None
+    assert elsewhere.attribute("peripheral_qualifier") == "1"

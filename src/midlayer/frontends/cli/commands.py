@@ -10,11 +10,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from midlayer.device_url import AddressForm, NodeForm, is_name, parse_device_url
+from midlayer.device_url import NodeForm, parse_device_url
 from midlayer.errors import DaemonError, NodeError, UsageError
 from midlayer.frontends.cli.output import clean, hex_dump, print_json
 from midlayer.frontends.cli.wording import counted
 from midlayer.frontends.exit_status import MALFORMED, of_result
+from midlayer.frontends.naming import for_the_daemon, local_path
 from midlayer.frontends.places import default_socket
 
 if TYPE_CHECKING:
@@ -29,26 +30,22 @@ _LONGEST_LUN_LIST_BYTES = 8 + 8 * 0x10000
 def find(options: argparse.Namespace) -> Executor:
     """Return the device that the user named.
 
-    A path and a virtual: unit are opened here. An address or a bare node name belongs to the daemon,
-    or, where none runs, to the kernel.
+    A path that is there and a virtual: unit are opened here. An address, a bare node and a name that a rule
+    gave belong to the daemon, or, where none runs, to the kernel.
     """
-    socket = options.socket or default_socket()
-    if is_name(options.device) and (options.socket is not None or socket.exists()):
-        from midlayer.frontends.cli.client import Client, RemoteDevice
-
-        return RemoteDevice(Client(socket), options.device)
-    form = parse_device_url(options.device)
-    by_name = isinstance(form, AddressForm) or (isinstance(form, NodeForm) and not form.explicit)
-    if by_name and (options.socket is not None or socket.exists()):
+    socket = for_the_daemon(options.device, options.socket)
+    if socket is not None:
         from midlayer.frontends.cli.client import Client, RemoteDevice
 
         return RemoteDevice(Client(socket), options.device)
     from midlayer.device import open_device
 
+    text = local_path(options.device)
     try:
-        return open_device(options.device)
+        return open_device(text)
     except NodeError as error:
-        if error.errno == errno.ENOENT and isinstance(form, NodeForm) and form.explicit and socket.exists():
+        form, daemon = parse_device_url(text), options.socket or default_socket()
+        if error.errno == errno.ENOENT and isinstance(form, NodeForm) and form.explicit and daemon.exists():
             error.args = (f"{error} (a device of the daemon has no path: write {form.name})",)
         raise
 

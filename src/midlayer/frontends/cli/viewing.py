@@ -21,8 +21,8 @@ from midlayer.device_url import (
     parse_device_url,
 )
 from midlayer.errors import DeviceUrlError, NodeError
+from midlayer.frontends.naming import for_the_daemon, local_path
 from midlayer.frontends.own_devices import OwnEnvironment, first_of_its_kind
-from midlayer.frontends.places import default_socket
 from midlayer.rules import DeviceView, Environment, PlainView, SystemEnvironment
 from midlayer.rules.sysfs_view import SysfsView
 
@@ -51,7 +51,7 @@ def viewed(options: argparse.Namespace, *, programs: bool = True) -> Iterator[tu
         return
     seen = _of_daemon(options, form)
     if seen is None:
-        yield _of_kernel(form or parse_device_url(text), text), SystemEnvironment()
+        yield _of_kernel(form or parse_device_url(local_path(text)), text), SystemEnvironment()
     elif (own := seen.view) is not None:
         yield own, OwnEnvironment(own, programs=programs, given=seen.given)
     else:
@@ -69,10 +69,8 @@ class _Seen(NamedTuple):
 
 def _of_daemon(options: argparse.Namespace, form: DeviceUrl | None) -> _Seen | None:
     """Ask the daemon for a device; None if a path names the kernel's, or no daemon is there to ask."""
-    if isinstance(form, NodeForm) and form.explicit:
-        return None
-    socket = options.socket or default_socket()
-    if options.socket is None and not socket.exists():
+    socket = for_the_daemon(options.device, options.socket)
+    if socket is None:
         return None
     from midlayer.frontends.cli.client import Client
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from midlayer.address import Address
-from midlayer.device_url import AddressForm, NodeForm, VirtualForm, parse_device_url
+from midlayer.device_url import AddressForm, NodeForm, VirtualForm, is_name, is_node, parse_device_url
 from midlayer.errors import (
     DeviceInUse,
     DeviceUrlError,
@@ -28,6 +28,7 @@ from midlayer.frontends.target.server import TargetServer
 from midlayer.lower.filters import ReplayDriver, faults_of
 from midlayer.lower.iscsi import IscsiDriver
 from midlayer.lower.linux import LinuxDriver, UeventMonitor
+from midlayer.lower.linux.nodes import node_behind
 from midlayer.lower.virtual import HostSpec, UnitSpec, VirtualDriver
 from midlayer.lower.virtual.changes import change
 from midlayer.mid import rescan
@@ -158,21 +159,29 @@ class Daemon:
         try:
             form = parse_device_url(text)
         except DeviceUrlError:
-            address = self.policy.rules.find(text)
-            if address is None:
+            device = self._by_link(text) if is_name(text) else None
+            if device is None:
                 raise
-            return self.subsystem.device(address)
+            return device
         if isinstance(form, AddressForm):
             return self.subsystem.device(form.address)
         if isinstance(form, NodeForm):
-            for device in self.subsystem.devices():
-                if form.name in device.names.values():
-                    return device
-            address = self.policy.rules.find(text)
-            if address is not None:
-                return self.subsystem.device(address)
-            raise NoSuchDevice(f"{text}: no attached device has this node; see midlayer attached")
+            device = (self._by_node(form.name) if is_node(text) else None) or self._by_link(text)
+            if device is None:
+                raise NoSuchDevice(f"{text}: no attached device has this node; see midlayer attached")
+            return device
         raise DeviceUrlError(f"{text!r} does not name a device of the daemon; write 2:0:1:0, or sg3")
+
+    def _by_node(self, name: str) -> LogicalUnit | None:
+        return next((each for each in self.subsystem.devices() if name in each.names.values()), None)
+
+    def _by_link(self, text: str) -> LogicalUnit | None:
+        """Return the device that a rule gave a name, or to whose node a link of udev's leads."""
+        address = self.policy.rules.find(text)
+        if address is not None:
+            return self.subsystem.device(address)
+        name = node_behind(text if text.startswith("/") else f"/dev/{text}")
+        return self._by_node(name) if name else None
 
     def plug(self, text: str, host_no: int | None) -> LogicalUnit:
         """Connect a unit to a virtual host, or have the kernel look at an address.

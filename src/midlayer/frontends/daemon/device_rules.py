@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from midlayer.frontends.agents import AgentRunner
 from midlayer.frontends.agents.environment import Step, environment, steps_of
 from midlayer.frontends.agents.job import Job
 from midlayer.frontends.config import Config
+from midlayer.frontends.daemon.rule_effects import NodeRights, carry_out_writes, rights_of
 from midlayer.frontends.daemon.rule_views import (
     environment_of,
     frozen,
@@ -75,13 +76,14 @@ def read_rules(config: Config) -> RuleSet:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What rules made of a device: by the event that attached it, its views, properties and links."""
+    """What rules made of a device: by the event that attached it, its views, properties, links and nodes."""
 
     attach_count: int
     views: tuple[PlainView, ...]
     properties: Mapping[str, Mapping[str, str]]
     links: tuple[str, ...]
     priority: int
+    rights: tuple[NodeRights, ...]
 
 
 class DeviceRules:
@@ -105,6 +107,7 @@ class DeviceRules:
     ) -> None:
         self.rules = rules
         self.timeout_s = timeout_s
+        self._on_rights: Callable[[NodeRights], None] = lambda rights: None
         self._subsystem = subsystem
         self._scsimon = scsimon
         self._runner = runner
@@ -130,6 +133,14 @@ class DeviceRules:
         if len(self.rules) and not self._plans:
             self._plans = True
             self._runner.add_planner(self.plan)
+
+    def watch_rights(self, listener: Callable[[NodeRights], None]) -> None:
+        """Have whoever makes nodes hear what OWNER, GROUP and MODE say of each, now and later."""
+        self._on_rights = listener
+        with self._lock:
+            known = [rights for one in self._known.values() for rights in one.rights]
+        for rights in known:
+            listener(rights)
 
     # From events to jobs
 
@@ -197,6 +208,10 @@ class DeviceRules:
         outcomes = self._applied(views, step.action)
         if step.action != "remove" and self._device(address, step.attached) is not None:
             self._keep(event.address, step.attached, views, outcomes)
+            for outcome in outcomes:
+                carry_out_writes(self._subsystem, outcome)
+            for rights in rights_of(views, outcomes):
+                self._on_rights(rights)
         return outcomes
 
     def _applied(self, views: Iterable[DeviceView], action: str, *, programs: bool = True) -> list[Outcome]:
@@ -281,6 +296,7 @@ class DeviceRules:
             {path: outcome.properties for path, outcome in found.items()},
             known_links([outcome.links for outcome in outcomes]),
             max((outcome.link_priority for outcome in outcomes if outcome.links), default=0),
+            rights_of(views, outcomes),
         )
         with self._lock:
             self._known[address] = known

@@ -13,7 +13,7 @@ from midlayer.mid.clock import Clock
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.rules import DeviceView, Environment, PlainView, SystemEnvironment, fields
 from midlayer.rules.path_id import OWN_BUS
-from midlayer.rules.sysfs_view import SysfsView
+from midlayer.rules.sysfs_view import Asked, SysfsView
 
 _SUBSYSTEMS = {"sg": "scsi_generic", "sd": "block", "sr": "block", "st": "scsi_tape", "ch": "scsi_changer"}
 
@@ -41,14 +41,15 @@ def environment_of(view: DeviceView, *, programs: bool, clock: Clock | None) -> 
 
 
 def kernel_views(device: LogicalUnit) -> list[SysfsView]:
-    """Return a kernel device and its nodes, as sysfs has them now."""
+    """Return a kernel device and its nodes, as sysfs has them now; who it is, as it was asked last."""
+    asked = Asked(str(device.address), bytes(device.inquiry_data), dict(device.vpd_pages))
     place = f"/sys/bus/scsi/devices/{device.address}"
     names = (
         f"{kind}/{name.rpartition('/')[2]}"
         for key, name in device.names.items()
         for kind in _DIRECTORIES.get(key, ())
     )
-    found = (SysfsView.find(path) for path in (place, *(f"{place}/{name}" for name in names)))
+    found = (SysfsView.find(path, asked=asked) for path in (place, *(f"{place}/{name}" for name in names)))
     return [view for view in found if view is not None]
 
 

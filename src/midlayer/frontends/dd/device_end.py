@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
-from midlayer.device_url import AddressForm, NodeForm, parse_device_url
 from midlayer.errors import UsageError
 from midlayer.frontends.cli.client import Executor
 from midlayer.frontends.dd.ends import Chunk, Ended
 from midlayer.frontends.dd.operands import Operands
 from midlayer.frontends.dd.transfers import MakeCdb, maker
-from midlayer.frontends.places import default_socket
+from midlayer.frontends.naming import for_the_daemon
 from midlayer.mid.command import Result
 from midlayer.standards.sbc import (
     ReadCapacity10,
@@ -94,10 +93,8 @@ def open_device_end(
 
 
 def _open(name: str, flags: frozenset[str], socket: Path | None) -> Executor:
-    form = parse_device_url(name)
-    place = socket or default_socket()
-    by_name = isinstance(form, AddressForm) or (isinstance(form, NodeForm) and not form.explicit)
-    if by_name and (socket is not None or place.exists()):
+    place = for_the_daemon(name, socket)
+    if place is not None:
         from midlayer.frontends.cli.client import Client, RemoteDevice
 
         return RemoteDevice(Client(place), name)

@@ -108,10 +108,13 @@ def is_device(name: str) -> bool:
     """Say whether a name is a device's, and not a file's.
 
     Devices are addresses, ``virtual:…``, ``iscsi://…``, node names and paths of nodes of the SCSI
-    subsystem. Everything else is a file: ``./sg3`` as well, if there is one.
+    subsystem, and ``/dev/disk/by-…`` that no link of the kernel's devices has. Everything else is a file:
+    ``./sg3`` as well, if there is one.
     """
     if name == "-":
         return False
+    if name.startswith("/dev/disk/by-") and not os.path.exists(name):
+        return True
     if name.startswith(("virtual:", "iscsi:")):
         return True
     with suppress(DeviceUrlError):

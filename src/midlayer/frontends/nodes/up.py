@@ -47,6 +47,7 @@ def serve_nodes(
         devices = CuseNodes(sg_nodes(daemon.subsystem))
         stack.callback(devices.stop)
         daemon.subsystem.register_upper(devices)
+        daemon.policy.rules.watch_rights(devices.set_rights)
         node = scsimon_node(daemon.subsystem)
         if node is not None:
             devices.add_scsimon(node)

@@ -46,6 +46,26 @@ def open_node(path: Path) -> int:
         raise node_error(code, f"{path}: {os.strerror(code)}{hint}") from error
 
 
+def node_behind(path: str, sys_root: str | Path = "/sys") -> str:
+    """Return the name of the node that a path leads to: by links, and from a partition to its disk.
+
+    Returns:
+        ``sda``; empty if there is no device file.
+    """
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return ""
+    kind = {stat.S_IFBLK: "block", stat.S_IFCHR: "char"}.get(stat.S_IFMT(status.st_mode))
+    if kind is None:
+        return ""
+    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    place = Path(os.path.realpath(Path(sys_root) / "dev" / kind / number))
+    if not place.is_dir():
+        return ""
+    return place.parent.name if (place / "partition").exists() else place.name
+
+
 def write_file(path: Path, text: str) -> None:
     """Write a line to a sysfs file.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from midlayer.lower.linux.nodes import forbidden
+from midlayer.lower.linux.nodes import forbidden, node_behind
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,19 @@ def test_hint(monkeypatch: pytest.MonkeyPatch, mode: int, gid: int, uid: int, hi
 def test_a_node_that_can_not_even_be_seen() -> None:
     error = forbidden(Path("/nowhere/sg3"), errno.EACCES, "read and write access")
     assert str(error) == "/nowhere/sg3: read and write access is missing; run as root"
+
+
+def test_what_is_behind_a_path(tmp_path: Path) -> None:
+    link = tmp_path / "by-id"
+    link.symlink_to("/dev/null")
+    assert node_behind(str(link), tmp_path) == "", "sysfs does not know it"
+    disk = tmp_path / "devices/sdq"
+    (disk / "sdq1").mkdir(parents=True)
+    number = tmp_path / "dev/char/1:3"
+    number.parent.mkdir(parents=True)
+    number.symlink_to(disk / "sdq1")
+    assert node_behind(str(link), tmp_path) == "sdq1"
+    (disk / "sdq1/partition").write_text("1\n")
+    assert node_behind(str(link), tmp_path) == "sdq"
+    for nothing in (tmp_path / "none", tmp_path, "\0"):
+        assert node_behind(str(nothing), tmp_path) == ""

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midlayer.errors import UsageError
 from midlayer.frontends.nodes.fuse import protocol
@@ -18,6 +19,9 @@ from midlayer.mid.events import UpperDriver
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.upper.scsimon.node import ScsimonNode
 from midlayer.upper.sg.device import SgDevice, SgNodes
+
+if TYPE_CHECKING:
+    from midlayer.frontends.daemon.rule_effects import NodeRights
 
 _log = logging.getLogger("midlayer.nodes")
 
@@ -48,6 +52,7 @@ class CuseNodes(UpperDriver):
         self._lock = threading.Lock()
         self._devices: dict[LogicalUnit, CuseDevice] = {}
         self._scsimon: CuseDevice | None = None
+        self._rights: dict[str, NodeRights] = {}
         self._major = ANY_MAJOR if _sg_is_loaded() else SG_MAJOR
         if self._major != SG_MAJOR:
             _log.warning(
@@ -68,6 +73,9 @@ class CuseNodes(UpperDriver):
         if made.start():
             with self._lock:
                 self._devices[device] = made
+                rights = self._rights.get(made.name)
+            if rights is not None:
+                _give(rights)
         else:
             _log.warning("/dev/%s: the kernel has a device of this name; set first_host_no higher", node.name)
 
@@ -76,6 +84,16 @@ class CuseNodes(UpperDriver):
             made = self._devices.pop(device, None)
         if made is not None:
             made.stop()
+            with self._lock:
+                self._rights.pop(made.name, None)
+
+    def set_rights(self, rights: NodeRights) -> None:
+        """Give a node of ours owner, group and mode, now or once it is there; others are left alone."""
+        with self._lock:
+            self._rights[rights.name] = rights
+            ours = any(made.name == rights.name for made in self._devices.values())
+        if ours:
+            _give(rights)
 
     def add_scsimon(self, node: ScsimonNode) -> None:
         """Make ``/dev/scsimon`` too. Its usual major number, misc's, is the kernel's own: it gets another."""
@@ -165,6 +183,17 @@ class CuseDevice:
     def _open(self, call: Call) -> bytes:
         (flags,) = protocol.OPEN_IN.unpack_from(call.body)
         return self._handles.opened(NodeHandle(self._node, flags, call, owner=os.geteuid()))
+
+
+def _give(rights: NodeRights) -> None:
+    path = Path("/dev", rights.name)
+    try:
+        if rights.mode is not None:
+            path.chmod(rights.mode & 0o7777)
+        owner, group = (-1 if number is None else number for number in (rights.owner, rights.group))
+        os.chown(path, owner, group)
+    except OSError as error:
+        _log.warning("%s: owner, group and mode can not be set: %s", path, error.strerror)
 
 
 def _sg_is_loaded() -> bool:
