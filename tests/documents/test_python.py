@@ -34,6 +34,7 @@ SPELLED = {
 """What no reader has, and what is put there instead."""
 
 ELSEWHERE = {
+    "docs/scsimon.md": "follow a daemon for ever",
     "docs/rules.md": "reads udev's files and /dev/sda of the machine",
     "docs/writing-a-driver.md": "parts of a class",
     "docs/pytest.md": "tests, run below",
