@@ -175,6 +175,43 @@ def test_chap_as_libiscsi_has_it(target: Target) -> None:
         assert "login" in target.run("iscsi-inq", url, status=10).lower()
 
 
+@pytest.mark.tools
+def test_who_sees_what_seen_from_outside(target: Target) -> None:
+    one, other, stranger = (f"iqn.2026-11.io.example:{name}" for name in ("one", "other", "stranger"))
+    iqn = IQN + ".masked"
+    masked = TargetSpec(
+        iqn=iqn,
+        portals=target.daemon.targets.spec(IQN).portals,
+        initiators=(one, other),
+        luns=(LunSpec(lun=0, device="0:0:0:0"), LunSpec(lun=7, device="0:0:0:2", initiators=(one,))),
+    )
+    target.daemon.targets.add(masked)
+
+    def listed(name: str) -> tuple[bool, list[int]]:
+        printed = target.run("iscsi-ls", "-i", name, "-s", f"iscsi://{target.portal}/")
+        _, found, rest = printed.partition(f"Target:{iqn} ")
+        rest = rest.partition("Target:")[0]
+        return bool(found), [int(lun) for lun in re.findall(r"Lun:(\d+)", rest)] if found else []
+
+    assert listed(one) == (True, [0, 7])
+    assert listed(other) == (True, [0])
+    assert listed(stranger) == (False, [])
+    for name, lun in ((one, 7), (other, 0)):
+        assert "Qualifier:CONNECTED" in target.run(
+            "iscsi-inq", "-i", name, f"iscsi://{target.portal}/{iqn}/{lun}"
+        )
+    for lun in (7, 6):  # a LUN that it must not see, and one that is not there
+        printed = target.run("iscsi-inq", "-i", other, f"iscsi://{target.portal}/{iqn}/{lun}", status=10)
+        assert "LOGICAL_UNIT_NOT_SUPPORTED" in printed
+    refused = [
+        target.run("iscsi-inq", "-i", stranger, f"iscsi://{target.portal}/{where}/0", status=10)
+        for where in (iqn, IQN + ".nobody")
+    ]
+    assert refused[0].replace(iqn, "") == refused[1].replace(IQN + ".nobody", ""), (
+        "nobody learns that it is there"
+    )
+
+
 class Verdict(NamedTuple):
     """What iscsi-test-cu says, by ``Suite.Test``."""
 
