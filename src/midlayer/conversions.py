@@ -46,7 +46,18 @@ def flag(key: str, value: object) -> bool:
 def text(key: str, value: object) -> str:
     if not isinstance(value, str):
         raise SpecError(key, f"{value!r} must be text in quotes")
+    if "\0" in value or not is_unicode(value):
+        raise SpecError(key, f"{value!r} must have no zero byte, and nothing that is not Unicode")
     return value
+
+
+def is_unicode(value: str) -> bool:
+    """False for a text with half of a surrogate pair, which JSON can carry and nothing can write."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def size(key: str, value: object) -> int:

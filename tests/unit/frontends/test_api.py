@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from midlayer.upper.sg import BoundDevice
@@ -184,6 +187,31 @@ WRONG: dict[str, tuple[str, str, Any, int, int, str]] = {
         "can be moved",
     ),
     "no time": ("POST", "execute", {"device": "sg0", "cdb": TUR, "timeout_s": 0}, 422, 1, "greater than 0"),
+    "half a character in a host's name": (
+        "POST",
+        "hosts",
+        b'{"name": "\\ud800"}',
+        422,
+        1,
+        "name: Value error, '\\ud800' has half",
+    ),
+    "half a character in a plug": (
+        "POST",
+        "plug",
+        b'{"device": "virtual:disk?file=/x\\udcff"}',
+        422,
+        1,
+        "is no text",
+    ),
+    "half a character in a fault": ("POST", "faults", b'{"name": "\\ud800", "lost": true}', 400, 1, "name: "),
+    "a zero byte in a path": (
+        "POST",
+        "plug",
+        {"device": "virtual:disk?file=%00"},
+        400,
+        1,
+        "file: '\\x00' must",
+    ),
     "not a time": (
         "POST",
         "execute",
@@ -259,3 +287,17 @@ def test_every_reference_in_the_document_leads_somewhere(serving: Serving) -> No
         for part in reference.removeprefix("#/").split("/"):
             place = place[part]
         assert place["type"] == "object"
+
+
+@pytest.mark.parametrize("key", ["file", "f%69le", "twin", "twi%6e"])
+def test_nobody_on_tcp_has_a_file_opened(serving: Serving, tmp_path: Path, key: str) -> None:
+    app = serving.server.config.app
+    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))  # type: ignore[arg-type]
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080/v1/") as http:
+            return await http.post("plug", json={"device": f"virtual:disk?{key}={tmp_path}/x&size=1M"})
+
+    answer = asyncio.run(ask())
+    assert (answer.status_code, "through the Unix socket only" in answer.text) == (400, True)
+    assert not (tmp_path / "x").exists()

@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from midlayer import errors
+from midlayer.device_url import VirtualForm, parse_device_url
 from midlayer.frontends.daemon import models
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.eh import add_eh
@@ -29,6 +30,7 @@ from midlayer.frontends.daemon.rules import add_rules
 from midlayer.frontends.daemon.sg_debug import add_sg_debug
 from midlayer.frontends.daemon.stream import Followers, server_sent_events
 from midlayer.frontends.daemon.targets import add_targets
+from midlayer.frontends.daemon.waiting import DeviceThreads
 from midlayer.frontends.exit_status import SYNTAX_ERROR, of_error
 from midlayer.upper.sg import execute
 from midlayer.version import VERSION
@@ -64,6 +66,7 @@ def make_app(daemon: Daemon) -> FastAPI:
         responses=_PROBLEMS,
     )
     app.state.followers = Followers(daemon.scsimon)
+    app.state.device_threads = DeviceThreads()
     app.add_exception_handler(errors.MidlayerError, _problem)
     app.add_exception_handler(RequestValidationError, _wrong_shape)
     app.add_exception_handler(HTTPException, _no_such_place)
@@ -187,11 +190,13 @@ def _add_events(app: FastAPI, daemon: Daemon) -> None:
 
 def _add_actions(app: FastAPI, daemon: Daemon) -> None:
     count = daemon.scsimon
+    waits: DeviceThreads = app.state.device_threads
 
     @app.post("/v1/plug", response_model=models.Plugged, summary="Connect a unit")
+    @waits
     def plug(wish: models.Plug, request: Request) -> Any:
-        if not _is_local(request) and "file=" in wish.device:
-            raise errors.UsageError("file: units on a file can be plugged through the Unix socket only")
+        if not _is_local(request):
+            _check_no_path(wish.device)
         device = daemon.plug(wish.device, wish.host)
         return {
             "address": str(device.address),
@@ -205,6 +210,7 @@ def _add_actions(app: FastAPI, daemon: Daemon) -> None:
         return {"address": str(address), "event_count": count.event_count, "quarantined": held}
 
     @app.post("/v1/hosts", response_model=models.HostNumber, summary="Bring up a virtual host")
+    @waits
     def add_host(wish: models.NewHost) -> Any:
         host = daemon.add_host(wish.model_dump())
         return {"host": host.host_no, "event_count": count.event_count}
@@ -220,21 +226,25 @@ def _add_actions(app: FastAPI, daemon: Daemon) -> None:
         return {"address": str(device.address), "event_count": count.event_count}
 
     @app.post("/v1/change", response_model=models.Plugged, summary="Change a virtual unit")
+    @waits
     def change(wish: models.Change) -> Any:
         device = daemon.change(wish.device, wish.settings)
         return {"address": str(device.address), "event_count": count.event_count}
 
     @app.post("/v1/rescan", response_model=models.Items, summary="Look for devices that came or went")
+    @waits
     def rescan(wish: models.Rescan) -> Any:
         steps = daemon.rescan(wish.host, plan_only=wish.plan, remove=wish.remove)
         return {"event_count": count.event_count, "items": [_step(step) for step in steps]}
 
     @app.post("/v1/reset", response_model=models.WasReset, summary="Reset a device, or what it hangs on")
+    @waits
     def reset(wish: models.Reset) -> Any:
         device, level = daemon.reset(wish.device, wish.level, escalate=wish.escalate)
         return {"address": str(device.address), "level": level}
 
     @app.post("/v1/execute", response_model=models.Executed, summary="Send one SCSI command")
+    @waits
     def execute_command(wish: models.Execute) -> Any:
         try:
             cdb = bytes.fromhex(wish.cdb)
@@ -260,6 +270,18 @@ def _is_local(request: Request) -> bool:
     """True for the Unix socket, whose callers could open a file themselves."""
     server = request.scope.get("server")
     return server is None or server[1] is None
+
+
+def _check_no_path(text: str) -> None:
+    """Refuse a unit that has us open a file for somebody who may be anybody.
+
+    Raises:
+        UsageError: With the key that names a file.
+    """
+    form = parse_device_url(text)
+    for key in ("file", "twin"):
+        if isinstance(form, VirtualForm) and key in form.options:
+            raise errors.UsageError(f"{key}: units on a file can be plugged through the Unix socket only")
 
 
 def _step(step: Any) -> dict[str, Any]:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from midlayer.conversions import is_unicode
 
 
 class Request(BaseModel):
     """Base of all requests: a key that is not known is a mistake, not a wish to be ignored."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_unicode(cls, value: Any) -> Any:
+        """Refuse a text that would be in events and lists, and that no answer could carry."""
+        if isinstance(value, str) and not is_unicode(value):
+            raise ValueError(f"{value!r} has half of a surrogate pair, which is no text")
+        return value
 
 
 class Plug(Request):

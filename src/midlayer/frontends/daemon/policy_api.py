@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.models import EventCount, Items, Request
+from midlayer.frontends.daemon.waiting import DeviceThreads
 from midlayer.upper.scsimon import DeviceRecord, Event
 
 
@@ -68,6 +69,7 @@ class AgentStatus(EventCount):
 def add_policy(app: FastAPI, daemon: Daemon) -> None:
     """Add the calls to an application."""
     policy, scsimon = daemon.policy, daemon.scsimon
+    waits: DeviceThreads = app.state.device_threads
 
     @app.get("/v1/quarantined", response_model=Items, summary="Devices that a rule keeps back")
     def quarantined() -> Any:
@@ -75,11 +77,13 @@ def add_policy(app: FastAPI, daemon: Daemon) -> None:
         return {"event_count": scsimon.event_count, "items": items}
 
     @app.post("/v1/quarantined", response_model=EventCount, summary="Ask a quarantined device at once")
+    @waits
     def probe(wish: Probe) -> Any:
         daemon.probe(wish.device)
         return {"event_count": scsimon.event_count}
 
     @app.post("/v1/verify", response_model=Items, summary="Compare devices with their records")
+    @waits
     def verify(wish: Verify) -> Any:
         items = [found.to_json() for found in daemon.verify(wish.device)]
         return {"event_count": scsimon.event_count, "items": items}
