@@ -134,15 +134,17 @@ class Changer:
             self.kind(address)
         if self.look(source) is None or self.look(first) is None:
             raise illegal_request(0x3B, 0x0E)
-        if second != source and self.look(second) is not None:
+        if source == first or (second != source and self.look(second) is not None):
             raise illegal_request(0x3B, 0x0D)
         for address in (source, first):
             self._check_removal(address)
         for address in (first, second):
             self._check_drive(address)
         one, other = self._take(source), self._take(first)
-        self._put(first, one)
-        self._put(second, other)
+        try:
+            self._put(first, one)
+        finally:
+            self._put(second, other)
         self.save()
 
     def save(self) -> None:
@@ -187,7 +189,8 @@ class Changer:
             unit.tape.insert(held.medium)
         except NodeError as error:
             _log.error("%s: %s", held.medium.label, error)
-            self.held[TRANSPORT] = held
+            stuck = (TRANSPORT, *self.ranges[ElementType.STORAGE])
+            self.held[next(one for one in stuck if one not in self.held)] = held
             raise CheckCondition(SenseKey.HARDWARE_ERROR, 0x53, 0x00) from None  # load failed
         self._sources[address] = held
         unit.not_ready = None

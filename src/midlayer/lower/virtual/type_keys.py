@@ -77,6 +77,7 @@ class TypeKeys:
 
 
 _MOST_DEVICE_SLOTS = 128
+_MOST_DRIVES = 256
 _NAMES = {
     Type.SEQUENTIAL_ACCESS: "a tape",
     Type.MEDIUM_CHANGER: "a changer",
@@ -125,7 +126,10 @@ def _bays(key: str, value: object) -> tuple[Place | None, ...]:
 
 
 def _drives(key: str, value: object) -> tuple[Place, ...]:
-    return tuple(_place(key, word) for word in _words(key, value))
+    words = _words(key, value)
+    if len(words) > _MOST_DRIVES:
+        raise SpecError(key, f"names {len(words)}, of which a changer has up to {_MOST_DRIVES}")
+    return tuple(_place(key, word) for word in words)
 
 
 def _cartridges(key: str, value: object) -> tuple[str, ...]:

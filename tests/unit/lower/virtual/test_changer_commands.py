@@ -132,6 +132,7 @@ def test_moves_that_can_not_be(host: Host, initiators: Initiators) -> None:
     assert alice.code(f"a500{words(0, SLOT, DRIVE)}00000100") == "5/24/00"
     assert exchange(alice, SLOT, SLOT + 1, SLOT) == "5/3b/0e"
     assert exchange(alice, SLOT, SLOT + 2, SLOT + 2) == "5/3b/0d"
+    assert exchange(alice, SLOT, SLOT, SLOT) == exchange(alice, SLOT, SLOT, SLOT + 1) == "5/3b/0d"
     assert move(alice, SLOT, SLOT) == "ok"
     bob.code("1e0000000100")
     assert move(alice, SLOT, MAIL) == "5/53/02"
@@ -211,6 +212,9 @@ def test_a_cartridge_that_can_not_be_read_stays_in_the_transport(
     assert move(changer, SLOT, DRIVE) == "4/53/00"
     assert (inventory(changer), tape.code(TUR)) == ({0: "AA1", SLOT + 2: "AA3"}, "2/3a/00")
     assert move(changer, SLOT + 2, DRIVE) == "ok"
+    assert exchange(changer, 0, DRIVE, SLOT + 1) == "4/53/00"
+    assert inventory(changer) == {0: "AA1", SLOT + 1: "AA3"}
+    assert move(changer, SLOT + 1, DRIVE) == "ok"
     assert move(changer, 0, SLOT) == "ok"
     assert inventory(changer) == {SLOT: "AA1", DRIVE: "AA3"}
     assert sorted(path.name for path in tmp_path.glob("*.tap")) == ["AA1.tap", "AA3.tap"]

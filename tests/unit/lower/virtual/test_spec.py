@@ -35,7 +35,8 @@ def test_defaults_and_conversions() -> None:
         ("colour", "red"), ("slots", 4097), ("bays", 7), ("bays", "0:1"), ("bays", ["0:x:0"]),
         ("bays", ["0:1:0", 5]), ("fans", 65), ("slots", 4),
         ("barcode", "a"), ("barcode", "A" * 33), ("loaded", "maybe"), ("early_warning", "x"),
-        ("loaded", False), ("drives", ["x"]), ("mail_slots", 257), ("cartridges", ["a"]), ("directory", 5),
+        ("loaded", False), ("drives", ["x"]), ("drives", ["0:1:0"] * 257),
+        ("mail_slots", 257), ("cartridges", ["a"]), ("directory", 5),
     ],
 )  # fmt: skip
 def test_unit_keys(key: str, value: object) -> None:
