@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from midlayer.mid.quirks import Quirk
 from midlayer.mid.subsystem import Subsystem
 from midlayer.standards.sense import SenseKey
 from midlayer.testing import Answer, FakeClock, ScriptedDriver, inquiry_data
@@ -35,6 +36,26 @@ LUNS = st.builds(
 NUMBERS = st.one_of(
     st.integers(0, 4), st.integers(0, 20), st.sampled_from([255, 256, 0x4100, 0x412C, WELL_KNOWN, 1 << 32])
 )
+QUIRKS = st.sets(
+    st.sampled_from(
+        [
+            Quirk.NOLUN,
+            Quirk.FORCELUN,
+            Quirk.SPARSELUN,
+            Quirk.MAX5LUN,
+            Quirk.ISROM,
+            Quirk.LARGELUN,
+            Quirk.INQUIRY_36,
+            Quirk.REPORTLUN2,
+            Quirk.NOREPORTLUN,
+            Quirk.SKIP_VPD_PAGES,
+        ]
+    ),
+    max_size=3,
+).map(lambda flags: Quirk(sum(flags)))
+DISK = Lun(qualifier=0, device_type=0, version=6, short=36)
+ABSENT = Lun(qualifier=3, device_type=0x1F, version=6, short=36)
+SCSI_2 = Lun(qualifier=0, device_type=0, version=2, short=36)
 TARGETS = st.dictionaries(NUMBERS, LUNS, max_size=8)
 
 
@@ -60,21 +81,40 @@ def verdict(number: int, lun: Lun | None) -> str:
     return "device"
 
 
-def model(target: dict[int, Lun], *, max_lun: int, report_luns: bool) -> list[int]:
+def model(target: dict[int, Lun], *, max_lun: int, report_luns: bool, quirks: Quirk) -> list[int]:
     """Return the LUNs that a scan adds."""
     first = verdict(0, target.get(0))
     if first == "silent":  # SC-20
         return []
     found = [0] if first == "device" else []
+    flags = quirks if target[0].short == 36 else Quirk(0)  # SC-30: shorter data names nobody
+    if flags & Quirk.NOLUN:
+        return found
     level = level_of(target[0])
-    cd = first == "device" and target[0].short > 0 and target[0].device_type == 0x05  # SC-12
-    if report_luns and not cd and level >= 4:  # SC-21
+    if report_luns and may_be_asked(target[0], first, level, max_lun, flags):  # SC-21
         return sorted({*found, *listed(target, max_lun)})
-    for number in range(1, min(512, max_lun, 8 if level < 4 else 256)):  # SC-25
-        if verdict(number, target.get(number)) != "device":
+    for number in range(1, limit(level, max_lun, flags)):  # SC-25
+        if verdict(number, target.get(number)) == "device":
+            found.append(number)
+        elif not flags & Quirk.SPARSELUN:
             break
-        found.append(number)
     return found
+
+
+def may_be_asked(lun: Lun, first: str, level: int, max_lun: int, flags: Quirk) -> bool:
+    """Rules SC-12 and SC-21."""
+    cd = first == "device" and ((lun.short > 0 and lun.device_type == 0x05) or flags & Quirk.ISROM)
+    if flags & Quirk.NOREPORTLUN or (cd and not flags & Quirk.REPORTLUN2):
+        return False
+    return level >= 4 or bool(level in (0, 3) and flags & Quirk.REPORTLUN2 and max_lun > 8)
+
+
+def limit(level: int, max_lun: int, flags: Quirk) -> int:
+    """Rule SC-25."""
+    most = max_lun if flags & (Quirk.SPARSELUN | Quirk.FORCELUN) else min(512, max_lun)
+    if flags & Quirk.MAX5LUN:
+        return min(5, most)
+    return min(8 if level < 4 and not flags & Quirk.LARGELUN else 256, most)
 
 
 def listed(target: dict[int, Lun], max_lun: int) -> list[int]:
@@ -96,9 +136,17 @@ def listed(target: dict[int, Lun], max_lun: int) -> list[int]:
     max_lun=st.sampled_from([4, 8, 256, 0x4100, 1 << 33]),
     report_luns=st.booleans(),
     scan_ahead=st.sampled_from([1, 2, 5]),
+    quirks=QUIRKS,
 )
+@example(target={0: DISK, 2: DISK}, max_lun=8, report_luns=False, scan_ahead=1, quirks=Quirk.SPARSELUN)
+@example(target={0: ABSENT, 3: DISK}, max_lun=8, report_luns=True, scan_ahead=1, quirks=Quirk(0))
+@example(target={0: replace(DISK, short=0)}, max_lun=4, report_luns=False, scan_ahead=1, quirks=Quirk(0))
+@example(
+    target={0: SCSI_2, 256: SCSI_2}, max_lun=512, report_luns=True, scan_ahead=1, quirks=Quirk.REPORTLUN2
+)
+@example(target={0: DISK, 1: DISK}, max_lun=8, report_luns=True, scan_ahead=1, quirks=Quirk.ISROM)
 def test_scan_equals_the_model(
-    target: dict[int, Lun], max_lun: int, report_luns: bool, scan_ahead: int
+    target: dict[int, Lun], max_lun: int, report_luns: bool, scan_ahead: int, quirks: Quirk
 ) -> None:
     driver = ScriptedDriver()
     driver.max_lun, driver.max_id, driver.scan_ahead = max_lun, 1, scan_ahead
@@ -108,9 +156,10 @@ def test_scan_equals_the_model(
         if not report_luns:
             unit.on(REPORT_LUNS, Answer.check(SenseKey.ILLEGAL_REQUEST, 0x20))
     subsystem = Subsystem(clock=FakeClock())
+    subsystem.quirks.add(f"SCRIPTED:Scripted disk:{int(quirks)}")
     host = driver.start(subsystem)
     found = [device.address.lun for device in subsystem.devices()]
-    assert found == model(target, max_lun=max_lun, report_luns=report_luns)
+    assert found == model(target, max_lun=max_lun, report_luns=report_luns, quirks=quirks)
     subsystem.scan_host(host)
     again = [device.address.lun for device in subsystem.devices()]
     # Once more changes nothing, except where units differ in their level: as in the kernel, the one that was

@@ -45,8 +45,8 @@ class Host:
         template: The driver.
         hostdata: For the driver.
         can_queue, cmd_per_lun, this_id, sg_tablesize, max_sectors, max_cmd_len, max_channel, max_id,
-            max_lun, emulated, no_scsi2_lun_in_cdb: Copies of the template's members, which a driver may
-            change before `add_host`.
+            max_lun, emulated, no_scsi2_lun_in_cdb, transportt, vendor_id: Copies of the template's members,
+            which a driver may change before `add_host`.
         busy: Commands that the driver has now.
         upper: Upper-level drivers that have heard of the host, in order.
         unique_id: For the driver, to tell several hosts of one type apart.
@@ -75,7 +75,8 @@ class Host:
         "max_host_blocked", "max_id", "max_lun", "max_sectors", "monotonic", "name",
         "no_scsi2_lun_in_cdb", "poll", "proc_name", "released", "runners", "scan_mutex",
         "self_blocked", "session", "sg_tablesize", "state", "subsystem", "targets", "template",
-        "this_id", "unexpected_done", "unique_id", "upper", "waiting", "watched", "way",
+        "this_id", "transportt", "unexpected_done", "unique_id", "upper", "vendor_id", "waiting", "watched",
+        "way",
     )  # fmt: skip
 
     def __init__(self, subsystem: Subsystem, template: HostTemplate, host_no: int) -> None:
@@ -99,6 +100,8 @@ class Host:
         self.eh_deadline: float = template.eh_deadline
         self.eh_scope = template.eh_scope
         self.unique_id = 0
+        self.transportt = template.transportt
+        self.vendor_id = template.vendor_id
         self.hostdata: Any = None
         self.session = ""
         self.clock = subsystem.clock

@@ -112,6 +112,12 @@ class HostTemplate(RecoveryCallbacks):
     use_clustering: bool = True
     """OPTIONAL. From the document; nothing depends on it in user space."""
 
+    transportt: object = None
+    """OPTIONAL. What a driver has in common with others of its transport; kept for it."""
+
+    vendor_id: int = 0
+    """OPTIONAL. Tells the messages of one vendor's driver from those of others; kept for it."""
+
     def queuecommand(self, command: Command, done: Callable[[Command], None]) -> int:
         """Take one command.
 

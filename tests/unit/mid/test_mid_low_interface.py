@@ -60,6 +60,12 @@ INTERFACE = [
     "slave_destroy",
 ]
 MEMBERS = [
+    "name",
+    "proc_name",
+    "transportt",
+    "vendor_id",
+    "host_lock",
+    "device",
     "host_no",
     "can_queue",
     "this_id",
@@ -111,7 +117,17 @@ def test_each_row_names_something_that_is_there(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["host_no", "can_queue", "this_id", "sg_tablesize", "max_sectors", "cmd_per_lun"]
+    "name",
+    [
+        "host_no",
+        "can_queue",
+        "this_id",
+        "sg_tablesize",
+        "max_sectors",
+        "cmd_per_lun",
+        "transportt",
+        "vendor_id",
+    ],
 )
 def test_members_of_a_host(name: str) -> None:
     assert name in Host.__slots__
