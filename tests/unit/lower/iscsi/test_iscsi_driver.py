@@ -21,7 +21,7 @@ from midlayer.lower.iscsi import FoundTarget, IscsiDriver, SessionSpec, discover
 from midlayer.lower.iscsi.session_state import SessionState
 from midlayer.lower.virtual import UnitSpec
 from midlayer.mid.command import Command, HostByte
-from midlayer.mid.dispatch import submit
+from midlayer.mid.dispatch import run, submit
 from midlayer.mid.host import Host
 from midlayer.mid.subsystem import Subsystem
 from midlayer.mid.task_management import abort_command, reset
@@ -32,6 +32,7 @@ from midlayer.upper.sg import execute
 LogIn = Callable[..., Host]
 TUR = bytes(6)
 WAIT_S = 20.0
+TIME_OUT_S = 0.1
 
 
 def test_scan_finds_what_the_target_exports(log_in: LogIn) -> None:
@@ -256,6 +257,38 @@ def test_abort_task(log_in: LogIn, array: Array) -> None:
     for pending in list(array.scripted.pending):
         pending.complete()
     assert ended.wait(WAIT_S)
+
+
+def actions(host: Host) -> list[tuple[str, str]]:
+    """Return what the error handler did, and how each step ended."""
+    return [(step.action.value, step.outcome) for step in host.error_handler.recent]
+
+
+def test_a_time_out_ends_in_an_abort(log_in: LogIn, array: Array) -> None:
+    host = log_in()
+    array.scripted.handle("abort")
+    array.scripted.unit(0, 0, 0).on(TUR[0], Answer(later=True), Answer())
+    command = Command(host.devices()[3], TUR, None, None, TIME_OUT_S, 0, True)
+    assert run(command).host_byte == HostByte.DID_TIME_OUT
+    assert ("abort", "success") in actions(host)
+    assert "eh_abort_handler 1:0:0:0" in array.scripted.calls
+    assert (host.hostdata.session.logins, execute(host.devices()[3], TUR).ok) == (1, True)
+
+
+def test_a_time_out_that_nothing_else_helps_against_ends_in_a_new_login(log_in: LogIn, array: Array) -> None:
+    host = log_in()
+    array.scripted.unit(0, 0, 0).on(TUR[0], Answer(later=True), Answer())
+    command = Command(host.devices()[3], TUR, None, None, TIME_OUT_S, 0, True)
+    assert run(command).host_byte == HostByte.DID_TIME_OUT
+    tried = [("abort", "failed"), ("device reset", "failed"), ("target reset", "failed")]
+    assert [step for step in actions(host) if step in (*tried, ("host reset", "success"))] == [
+        *tried,
+        ("host reset", "success"),
+    ]
+    assert host.hostdata.session.logins == 2
+    for pending in list(array.scripted.pending):
+        pending.complete()
+    assert execute(host.devices()[3], TUR).ok
 
 
 @pytest.mark.parametrize("level", ["device", "target", "host"])
