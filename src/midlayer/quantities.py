@@ -32,3 +32,8 @@ def format_size(size_bytes: int) -> str:
             break
         value, unit = value / 1024, larger
     return f"{value:.4g} {unit}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, which gets an s where that is due."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

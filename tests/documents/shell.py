@@ -19,6 +19,7 @@ _CHANCE = [
     (re.compile(r"\b\d\d:\d\d:\d\d\.\d{3,6}"), "TIME"),
     (re.compile(r"\b\d\d-\d\d \d\d:\d\d:\d\d"), "DATE"),
     (re.compile(r"\b\d+(\.\d+)? (µs|ms|s)\b"), "SECONDS"),
+    (re.compile(r"\b[\d.]+ [KMGT]iB/s"), "SPEED"),
     (re.compile(r"\b\d+ answers"), "MANY answers"),
     (re.compile(r"\b\d+ times?"), "MANY times"),
     (re.compile(r" {3,}"), "  "),  # columns are as wide as what stands in them

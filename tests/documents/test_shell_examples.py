@@ -55,6 +55,11 @@ SETTINGS = {
         + disk(target=1, vendor="ACME", product="Array 9"),
         before=("until midlayer events | grep -q scsi.agent; do sleep 0.1; done",),
     ),
+    "docs/dd.md": Setting(
+        config=HOST + disk(size="1M", count=3),
+        before=("midlayer fault add device=0:0:0:2 opcode=READ lba=100 sense=3/11/00",),
+        spelled={r"/dev/sg1\b": "0:0:0:0", r"/dev/sg2\b": "0:0:0:1", r"/dev/sg3\b": "0:0:0:2"},
+    ),
     "docs/error-handling.md": Setting(not_run=("midlayer eh status 0:0:1:0 --follow",)),  # a moment in it
     "docs/faults.md": Setting(needs=("sg_readcap",), config=HOST + disk(size="1M")),
     "docs/iscsi.md": Setting(

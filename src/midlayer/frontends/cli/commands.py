@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 from midlayer.device_url import NodeForm, parse_device_url
 from midlayer.errors import DaemonError, NodeError, UsageError
 from midlayer.frontends.cli.output import clean, hex_dump, print_json
-from midlayer.frontends.cli.wording import counted
 from midlayer.frontends.exit_status import MALFORMED, of_result
 from midlayer.frontends.naming import for_the_daemon, local_path
 from midlayer.frontends.places import default_socket
+from midlayer.quantities import counted
 
 if TYPE_CHECKING:
     from midlayer.frontends.cli.client import Executor

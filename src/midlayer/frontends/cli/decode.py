@@ -11,9 +11,9 @@ from typing import Any
 from midlayer.errors import UsageError
 from midlayer.frontends.cli.commands import find, print_fields
 from midlayer.frontends.cli.output import Column, print_json, print_table
-from midlayer.frontends.cli.wording import counted
 from midlayer.layout import Layout
 from midlayer.mid.command import Result
+from midlayer.quantities import counted
 from midlayer.standards import mode
 from midlayer.standards.opcodes import command_name, describe_cdb
 from midlayer.standards.sense import Sense

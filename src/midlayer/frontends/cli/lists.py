@@ -11,8 +11,9 @@ from typing import Any
 from midlayer.errors import DaemonError
 from midlayer.frontends.cli.client import Client
 from midlayer.frontends.cli.output import Column, fitted, print_json, print_table
-from midlayer.frontends.cli.wording import agent_line, counted, event_line, node_name, short_time, type_word
+from midlayer.frontends.cli.wording import agent_line, event_line, node_name, short_time, type_word
 from midlayer.frontends.places import default_socket
+from midlayer.quantities import counted
 
 _GAP = 97
 

@@ -6,8 +6,9 @@ import argparse
 
 from midlayer.frontends.cli.client import Client
 from midlayer.frontends.cli.output import Column, print_json, print_table
-from midlayer.frontends.cli.wording import counted, short_time, type_word
+from midlayer.frontends.cli.wording import short_time, type_word
 from midlayer.frontends.places import default_socket
+from midlayer.quantities import counted
 
 _COLUMNS = (
     Column("ADDRESS", 9),

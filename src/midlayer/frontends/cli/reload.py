@@ -6,8 +6,8 @@ import argparse
 
 from midlayer.frontends.cli.client import Client
 from midlayer.frontends.cli.output import print_json
-from midlayer.frontends.cli.wording import counted
 from midlayer.frontends.places import default_socket
+from midlayer.quantities import counted
 
 
 def reload(options: argparse.Namespace) -> int:

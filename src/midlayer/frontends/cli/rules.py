@@ -8,7 +8,7 @@ from pathlib import Path
 
 from midlayer.errors import UsageError
 from midlayer.frontends.cli.output import print_json
-from midlayer.frontends.cli.wording import counted
+from midlayer.quantities import counted
 from midlayer.rules import DIRECTORIES, Mistake, Outcome, RuleFile, RuleSet, parse
 from midlayer.rules.directories import files, read
 from midlayer.rules.text import one_line

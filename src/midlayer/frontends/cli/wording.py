@@ -33,11 +33,6 @@ _TYPES = {
 """Peripheral device types by the words of a configuration; the driver is not imported for them."""
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, which gets an s where that is due."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def type_word(device_type: int) -> str:
     """Return a peripheral device type as a configuration names it."""
     return _TYPES.get(device_type, f"type {device_type:#x}")

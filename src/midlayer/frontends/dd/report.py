@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from midlayer.quantities import format_size
+from midlayer.quantities import counted, format_size
 
 _SHOWN_RANGES = 20
 _BAR_EVERY_S = 0.1
@@ -56,19 +56,19 @@ class Counts:
             f"{self.records_out[0]}+{self.records_out[1]} records out",
         ]
         if self.resumed:
-            lines.append(f"{self.resumed} records copied by an earlier run")
+            lines.append(f"{counted(self.resumed, 'record')} copied by an earlier run")
         if self.left_out:
             lines.append(f"{self.left_out} records were zero and left out")
         if self.verified:
-            lines.append(f"{self.verified} records compared, all equal")
+            lines.append(f"{counted(self.verified, 'record')} compared, all equal")
         if self.retries:
-            lines.append(f"{self.retries} commands sent again")
+            lines.append(f"{counted(self.retries, 'command')} sent again")
         for blocks, what in (
             (self.unreadable, "could not be read"),
             (self.unwritten, "could not be written"),
         ):
             if blocks:
-                lines.append(f"{len(blocks)} blocks {what}: {', '.join(_ranges(blocks))}")
+                lines.append(f"{counted(len(blocks), 'block')} {what}: {', '.join(_ranges(blocks))}")
         return lines
 
     def to_json(self, seconds: float) -> dict[str, Any]:

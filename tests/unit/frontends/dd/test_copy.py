@@ -413,7 +413,7 @@ def test_resume(image: Path, blank: Path, tmp_path: Path, capfd: pytest.CaptureF
     assert blank.read_bytes() == bytes(590 * BLOCK) + DATA[590 * BLOCK :]
     said = capfd.readouterr().err
     assert said.startswith("10+0 records in\n10+0 records out\n590 records copied by an earlier run\n")
-    assert "1 blocks could not be read: 3" in said
+    assert "1 block could not be read: 3" in said
     run(f"if={disk(image)}", f"of={disk(blank)}", f"resume={log}")
     assert "0+0 records in" in capfd.readouterr().err
 
