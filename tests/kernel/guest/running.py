@@ -23,12 +23,12 @@ START_TIMEOUT_S = 120.0  # a kernel under software emulation starts Python slowl
 
 
 class Up:
-    """``midlayer up`` on the kernel's hosts alone, and a client of its API."""
+    """``midlayer up`` on the kernel's hosts, or without them, and a client of its API."""
 
-    def __init__(self, directory: Path, config: str = "") -> None:
+    def __init__(self, directory: Path, config: str = "", *, kernel: bool = True) -> None:
         self._state, self._socket = directory / "state", directory / "socket"
         self.socket, self.config = self._socket, directory / "config.toml"
-        self.config.write_text('[[host]]\ndriver = "linux"\n' + config)
+        self.config.write_text(('[[host]]\ndriver = "linux"\n' if kernel else "") + config)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

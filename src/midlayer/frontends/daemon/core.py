@@ -38,6 +38,7 @@ from midlayer.mid.host import Host
 from midlayer.mid.logical_unit import DeviceState, LogicalUnit
 from midlayer.mid.subsystem import Subsystem
 from midlayer.upper.policy import Verdict, Verification
+from midlayer.upper.policy.capacities import Capacities
 from midlayer.upper.scsimon import EventLog, ScsimonDriver
 from midlayer.upper.scsimon.agent_runs import AgentRuns
 from midlayer.upper.sg.device import SgNodes
@@ -70,12 +71,12 @@ class Daemon:
         rules = read_rules(config)
         log = EventLog(state, keep_events=config.keep_events, keep_detached=config.keep_detached)
         try:
-            runs = AgentRuns(log)
+            runs, capacities = AgentRuns(log), Capacities(log)
         except BaseException:
             log.close()
             raise
         self.scsimon = ScsimonDriver(log, self.subsystem.clock)
-        self.policy = Policy(self.subsystem, self.scsimon, runs, config, rules)
+        self.policy = Policy(self.subsystem, self.scsimon, runs, config, rules, capacities=capacities)
         RuleActions(self).add()
         self.trace = CommandTrace(self.subsystem)
         self.virtual = VirtualDriver(self.subsystem)
@@ -107,6 +108,7 @@ class Daemon:
             self._filters.callback(self.replay.remove_hosts, hosts)
         self.scsimon.settle()
         self.policy.worker.submit(self.policy.rules.learn)
+        self.policy.worker.submit(self.policy.keeper.settle)
         for target in self.config.targets:
             self.targets.add(target)
         for rule in self.config.faults:

@@ -17,6 +17,7 @@ from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.subsystem import Subsystem
 from midlayer.rules import RuleSet
 from midlayer.upper.policy import IdentityKeeper, InventoryKeeper, Quarantine, Verification, Worker
+from midlayer.upper.policy.capacities import Capacities
 from midlayer.upper.scsimon import DeviceRecord, Kind, ScsimonDriver
 from midlayer.upper.scsimon.agent_runs import AgentRuns
 
@@ -37,6 +38,7 @@ class Policy:
         runs: Where the outcomes of agents are kept.
         config: What to begin with.
         rules: The rules of its rule files.
+        capacities: Those of devices that outlive the daemon.
     """
 
     def __init__(
@@ -46,10 +48,12 @@ class Policy:
         runs: AgentRuns,
         config: Config,
         rules: RuleSet,
+        *,
+        capacities: Capacities | None = None,
     ) -> None:
         self.config = config
         self.worker = Worker()
-        self.keeper = IdentityKeeper(scsimon, self.worker)
+        self.keeper = IdentityKeeper(scsimon, self.worker, capacities)
         self.quarantine = Quarantine(subsystem, scsimon, self.worker, config.quarantine)
         self.inventory = InventoryKeeper(subsystem, self.worker)
         self.keeper.on_change = self.quarantine.reconsider

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 from typing import Any, NamedTuple
 
-from midlayer.errors import NodeError
+from midlayer.errors import EventLogError, NodeError
 from midlayer.mid.admission import rebind
 from midlayer.mid.events import UpperDriver
 from midlayer.mid.logical_unit import DeviceState, LogicalUnit
+from midlayer.upper.policy.capacities import Capacities
 from midlayer.upper.policy.identity import (
     Answer,
     Differences,
@@ -95,16 +97,20 @@ class IdentityKeeper(UpperDriver):
     Args:
         scsimon: Where differences are recorded.
         worker: Where devices are asked after a unit attention.
+        capacities: Those of an earlier daemon, and for a later one; None to keep none.
 
     Attributes:
         on_change: Called with a device whose INQUIRY data has changed, after the log knows.
     """
 
-    def __init__(self, scsimon: ScsimonDriver, worker: Executor) -> None:
+    def __init__(
+        self, scsimon: ScsimonDriver, worker: Executor, capacities: Capacities | None = None
+    ) -> None:
         self.on_change: Callable[[LogicalUnit], None] = lambda device: None
         self._scsimon = scsimon
         self._worker = worker
         self._lock = threading.Lock()
+        self._kept = capacities
         self._capacities: dict[LogicalUnit, str | None] = {}
         self._due: set[LogicalUnit] = set()
 
@@ -184,6 +190,7 @@ class IdentityKeeper(UpperDriver):
             device.vpd_pages.update(answer.vpd_pages)
         if answer.identity.capacity is not None:
             self._capacities[device] = answer.identity.capacity
+            self._keep(device, answer.identity.capacity)
 
     def _result(
         self,
@@ -202,8 +209,36 @@ class IdentityKeeper(UpperDriver):
         except NodeError:  # no node, or no right to it: nobody can know
             return
         with device.host.scan_mutex:
-            if self._capacities.get(device, "") is None:
-                self._capacities[device] = capacity
+            if self._capacities.get(device, "") is not None:
+                return  # it is gone, or somebody was quicker
+            self._capacities[device] = capacity
+            if capacity is not None:
+                self._keep(device, capacity, adopted=True)
+
+    def _keep(self, device: LogicalUnit, capacity: str, *, adopted: bool = False) -> None:
+        """Keep the capacity of a device that outlives the daemon, for the next one.
+
+        If it was `adopted` from an earlier daemon, another capacity than then is a change by resync.
+        """
+        count = self._scsimon.attach_count(device.address)
+        if self._kept is None or not device.session or not count:
+            return
+        try:
+            before = self._kept.get(count)
+            if before != capacity:
+                self._kept.put(count, capacity)
+        except EventLogError as error:
+            _log.warning("%s: its capacity is not on record: %s", device.address, error)
+            return
+        if adopted and before not in (None, capacity):
+            _log.warning("%s: changed: capacity %s is now %s", device.address, before, capacity)
+            device.host.subsystem.report_change(device, {"capacity": capacity}, by_resync=True)
+
+    def settle(self) -> None:
+        """Forget the capacities of stays that are over."""
+        if self._kept is not None:
+            with suppress(EventLogError):
+                self._kept.keep_only(record.attach_count for record in self._scsimon.snapshot().attached)
 
     def _verify_after_attention(self, device: LogicalUnit) -> None:
         try:
