@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Iterator
 
@@ -28,6 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before Hypothesis reads the seed
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts what is to run in the background with SIGINT ignored, and children inherit that:
+    # programs that a test ends with Ctrl-C would never end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     explore = config.getoption("--explore") and os.environ.get("CI") != "true"
     settings.load_profile("explore" if explore else "repeatable")
     if explore and config.getoption("--hypothesis-seed", None) is None:

@@ -88,12 +88,17 @@ def test_the_variables_of_an_attach_and_a_detach(recorder: Recorder) -> None:
     assert recorder.variables() == [expected]
 
 
-@pytest.mark.parametrize(("device_type", "writeable"), [(0, "1"), (1, "1"), (5, "0"), (4, "0"), (13, "1")])
-def test_writeable_goes_by_the_type(recorder: Recorder, device_type: int, writeable: str) -> None:
+@pytest.mark.parametrize(
+    ("device_type", "writeable", "removable"),
+    [(0, "1", "0"), (1, "1", "1"), (5, "0", "1"), (4, "0", "0"), (13, "1", "0")],
+)
+def test_writeable_and_removable_go_by_the_type(
+    recorder: Recorder, device_type: int, writeable: str, removable: str
+) -> None:
     recorder.plug(type=device_type)
     (variables,) = recorder.variables()
     assert variables["SCSI_WRITEABLE"] == writeable
-    assert variables["SCSI_LOCKABLE"] == variables["SCSI_REMOVABLE"] == "0"
+    assert variables["SCSI_LOCKABLE"] == variables["SCSI_REMOVABLE"] == removable
 
 
 def test_the_access_count(recorder: Recorder) -> None:
