@@ -11,6 +11,12 @@ from .program import Up
 from .serving import Serving
 
 
+@pytest.fixture(autouse=True)
+def not_the_users_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests away from a daemon that runs on this machine."""
+    monkeypatch.setenv("MIDLAYER_SOCKET", "/nowhere/midlayer.sock")
+
+
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[Serving]:
     """A daemon with one virtual host of two units: events 1 to 3."""
