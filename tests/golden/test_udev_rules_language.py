@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from tests import rule_judge
@@ -284,6 +285,22 @@ def test_assigned_lists(text: str) -> None:
 
 def test_a_network_interface() -> None:
     compare(LOOPBACK, {"50-interface.rules": INTERFACE.encode()})
+
+
+BUILTINS = """
+IMPORT{builtin}="net_id", ENV{B_NET_ID}="1"
+IMPORT{builtin}="net_driver", ENV{B_NET_DRIVER}="1"
+IMPORT{builtin}="input_id", ENV{B_INPUT_ID}="1"
+IMPORT{builtin}="usb_id", ENV{B_USB_ID}="1"
+IMPORT{builtin}="hwdb --subsystem=net", ENV{B_HWDB}="1"
+IMPORT{builtin}="hwdb 'mouse:usb:v046dpc019:name:Logitech USB Optical Mouse:'", ENV{B_HWDB_KEY}="1"
+IMPORT{builtin}="btrfs ready /dev/null", ENV{B_BTRFS}="1"
+"""
+
+
+@pytest.mark.parametrize("path", [NULL, *sorted(map(str, Path("/sys/class/net").iterdir()))])
+def test_builtins_of_udev(path: str) -> None:
+    compare(path, {"50-builtins.rules": BUILTINS.encode()})
 
 
 def test_files_in_the_order_of_their_names() -> None:

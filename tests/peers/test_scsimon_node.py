@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -120,3 +121,25 @@ def test_a_program_that_waits_can_be_killed(client: Client, machine: Machine) ->
             program.kill()
             program.wait(30)
     assert "event_count=4" in client("status")
+
+
+SIGIO = """
+import fcntl, os, signal, sys
+fd = os.open("/dev/scsimon", os.O_RDONLY)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])
+fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
+fcntl.fcntl(fd, 10, signal.SIGRTMIN)  # F_SETSIG
+fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
+print("ready", flush=True)
+found = signal.sigtimedwait([signal.SIGRTMIN], 30)
+print(found.si_code, found.si_band & 1, len(os.read(fd, 72)))
+"""
+POLL_IN = 1
+
+
+def test_a_signal_tells_of_events_under_exec(machine: Machine) -> None:
+    """The descriptor is a socket there, for which the kernel sends SIGIO; FUSE and CUSE have no such call."""
+    with machine.start(sys.executable, "-c", SIGIO) as program:
+        assert program.stdout.readline() == "ready\n"
+        machine.daemon.plug("virtual:disk?size=1M&target=2", None)
+        assert program.communicate(timeout=60)[0] == f"{POLL_IN} 1 72\n"

@@ -181,6 +181,11 @@ class PlainEnvironment(Environment):
         return self.databases.get(view.devpath, {})
 
 
+_UDEVADM = ("/usr/bin/udevadm", "/bin/udevadm", "/usr/sbin/udevadm")
+_OF_UDEVADM = frozenset({"btrfs", "hwdb", "input_id", "net_driver", "net_id", "usb_id"})
+"""Built-ins of udev's that only say something of a device; ``udevadm test-builtin`` does."""
+
+
 class SystemEnvironment(Environment):
     """This machine.
 
@@ -253,6 +258,8 @@ class SystemEnvironment(Environment):
     def builtin(
         self, view: DeviceView, words: Sequence[str], properties: Mapping[str, str], timeout_s: float
     ) -> BuiltinResult:
+        if words and words[0] in _OF_UDEVADM:
+            return self._of_udevadm(view, words, properties, timeout_s)
         if words[:1] != ["blkid"]:
             return super().builtin(view, words, properties, timeout_s)
         program = next((path for path in ("/usr/sbin/blkid", "/sbin/blkid") if os.path.exists(path)), None)
@@ -262,6 +269,20 @@ class SystemEnvironment(Environment):
         if result.status != 0:
             return BuiltinResult(None)
         return BuiltinResult(dict(filter(None, map(parse_property, result.output.splitlines()))))
+
+    def _of_udevadm(
+        self, view: DeviceView, words: Sequence[str], properties: Mapping[str, str], timeout_s: float
+    ) -> BuiltinResult:
+        """Have udev's own program say what a built-in of udev's makes of one of the kernel's devices."""
+        path = f"{self._sys_root}{view.devpath}"
+        program = next((path for path in _UDEVADM if os.path.exists(path)), None)
+        if program is None or not os.path.isfile(f"{path}/uevent"):
+            return BuiltinResult(None, f"built-in {words[0]} needs udevadm, and a device of the kernel's")
+        result = run([program, "test-builtin", " ".join(words), path], properties, timeout_s, self._clock)
+        if result.status != 0:
+            return BuiltinResult(None)
+        pairs = (line.partition("=") for line in result.output.splitlines())
+        return BuiltinResult({key: value for key, equals, value in pairs if equals and key})
 
     def user(self, name: str) -> int | None:
         try:
