@@ -36,6 +36,9 @@ _WAITS, _FILLED = int(Operation.IOCTL), int(RequestFlag.WINDOW_FILLED)
 _RESIDUAL_AT = {64: 8, 108: 28}
 """Of `sg_io_hdr` and `sg_io_v4`: where the driver's members begin, and the residual among them."""
 
+LAST_ADDRESS = (1 << 63) - 1
+"""No program has memory above it."""
+
 _MOST_INLINE = 1024
 _MOST_INLINE_TOTAL = 32768
 
@@ -136,6 +139,8 @@ class CallerMemory:
         length = len(data)
         if not length:
             return
+        if address > LAST_ADDRESS:
+            raise efault()
         if length > _MOST_INLINE or self._inline_bytes + length > _MOST_INLINE_TOTAL:
             self._write_shared(address, data, length)
             return

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from midlayer.frontends.nodes import wire
-from midlayer.frontends.nodes.caller_memory import CallerMemory, efault
+from midlayer.frontends.nodes.caller_memory import LAST_ADDRESS, CallerMemory, efault
 from midlayer.frontends.nodes.shared import SharedMemory
 from midlayer.upper.sg.parameters import Caller
 
@@ -24,6 +24,8 @@ _log = logging.getLogger("midlayer.nodes")
 
 FIRST_SHARED_BYTES = 1 << 20
 MOST_SHARED_BYTES = 1 << 30
+_MOST_PATH = 4096
+_MOST_COUNT = 0x7FFF_F000  # of read(2) and write(2)
 
 _CREDENTIALS = struct.Struct("=iII")
 _HEADER_BYTES = wire.REQUEST.size
@@ -79,7 +81,10 @@ class Channel:
         memory, self._flags = self.memory, 0
         try:
             operation, number, request, argument, flags = memory.begin(self._buffer)
-            result = _HANDLERS[operation](self, number, request, argument, flags)
+            handler = _HANDLERS.get(operation)
+            if handler is None:
+                raise OSError(errno.EINVAL, f"operation {operation}")
+            result = handler(self, number, request, argument, flags)
         except OSError as error:
             return memory.reply(error.errno or errno.EIO, 0, self._flags)
         except Exception:
@@ -99,6 +104,8 @@ class Channel:
 
     def _fetch(self, address: int, length: int) -> bytes:
         """Ask the program for bytes of its memory."""
+        if address > LAST_ADDRESS:
+            raise efault()
         self.connection.send(_reply(wire.ReplyKind.FETCH, 0, address, length, 0, 0, 0))
         buffer = bytearray(_HEADER_BYTES + wire.MOST_FETCH)
         received = self.connection.recv_into(buffer)
@@ -113,7 +120,12 @@ class Channel:
         return 0
 
     def _open(self, number: int, request: int, argument: int, flags: int) -> int:
-        path = self.memory.read(argument, self._header_length()).decode(errors="surrogateescape")
+        length = self._header_length()
+        if length > _MOST_PATH:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        path = self.memory.read(argument, length).decode(errors="surrogateescape")
+        if "\0" in path:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         opened, self._attached = self._server.open(path, request, self)
         return opened
 
@@ -135,6 +147,7 @@ class Channel:
         file = self._files.get(number)
         file.set_nonblock(flags & _NONBLOCK != 0)
         self.interruptible = file.interrupt
+        request = min(request, _MOST_COUNT)
         header = self.memory.read(argument, min(self._header_length(), request))
         try:
             returned, data = file.read(request, header, self.memory)
@@ -148,7 +161,7 @@ class Channel:
         file = self._files.get(number)
         file.set_nonblock(flags & _NONBLOCK != 0)
         self.interruptible = file.interrupt
-        return file.write(self.memory.read(argument, request), self.memory)
+        return file.write(self.memory.read(argument, min(request, _MOST_COUNT)), self.memory)
 
     def _mmap(self, number: int, request: int, argument: int, flags: int) -> int:
         self._attached = self._files.get(number).mmap(request, argument)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from midlayer.errors import UsageError
+from midlayer.frontends.nodes.blind import why_blind
 
 LIBRARY = Path(__file__).with_name("libmidlayer_nodes.so")
 NOT_EXECUTABLE, NOT_FOUND, KILLED = 126, 127, 128
@@ -52,6 +53,9 @@ def run_under(directory: Path, program: Sequence[str], *, start: Start = subproc
         program: Its name and arguments.
         start: Starts it.
     """
+    reason = why_blind(program[0])
+    if reason is not None:
+        print(f"midlayer: {program[0]} does not see these devices: {reason}", file=sys.stderr)
     with _many_descriptors() as usual, Forwarding() as forwarding:
         try:
             child = start(program, env=environment(directory))

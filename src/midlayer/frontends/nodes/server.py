@@ -27,6 +27,7 @@ _SG = re.compile(r"/dev/sg(\d{1,7})", re.ASCII)
 _RETRY_MS = 20
 _JOIN_S = 5.0
 _MOST_WRITTEN = 65536
+_MOST_NEWS = 512
 
 
 class NodeServer:
@@ -65,6 +66,10 @@ class NodeServer:
         self._poll = select.epoll()
         self._tokens: dict[int, int] = {}  # descriptor of a token → number of its file
         self._stopping, self._wake = socket.socketpair()
+        self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._unsettled: list[
+            threading.Event
+        ] = []  # each is set when all that happened before has been seen to
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="midlayer-nodes", daemon=True)
 
@@ -84,6 +89,7 @@ class NodeServer:
         self._listener.listen(128)
         self._poll.register(self._listener, select.EPOLLIN)
         self._poll.register(self._stopping, select.EPOLLIN)
+        self._poll.register(self._nudge, select.EPOLLIN)
         self._thread.start()
 
     def stop(self) -> None:
@@ -102,6 +108,7 @@ class NodeServer:
         self._tree.stop()
         for end in (self._stopping, self._wake, self._poll):
             end.close()
+        os.close(self._nudge)
 
     # For channels
 
@@ -115,6 +122,7 @@ class NodeServer:
         Raises:
             OSError: As open(2).
         """
+        self._settle()
         if path.startswith("/proc/"):
             return self._open_proc(path.removeprefix("/proc/"), flags, channel)
         if path.startswith("/sys/"):
@@ -189,21 +197,55 @@ class NodeServer:
         channel.attached_is_ours = True
         return number, file.program_end.detach()
 
+    def _settle(self) -> None:
+        """See to every close that has happened, as the kernel does before close(2) returns.
+
+        What programs have closed is news for the server's own thread; who opens next must not be told that
+        the device is taken, nor see what is closed in a proc file.
+        """
+        if not self._tokens or not self._thread.is_alive():
+            return
+        settled = threading.Event()
+        with self._lock:
+            self._unsettled.append(settled)
+        os.eventfd_write(self._nudge, 1)
+        settled.wait(_JOIN_S)
+
     # The server's own thread
 
     def _run(self) -> None:
         while True:
-            timeout = _RETRY_MS / 1000 if self._dying else None
-            for descriptor, events in self._poll.poll(timeout):
-                if descriptor == self._stopping.fileno():
-                    return
-                if descriptor == self._listener.fileno():
-                    self._accept()
-                elif descriptor in self._tokens:
-                    self._token_event(descriptor)
-                elif events & (select.EPOLLRDHUP | select.EPOLLHUP):
-                    self._channel_hung_up(descriptor)
+            with self._lock:
+                unsettled, self._unsettled = self._unsettled, []
+            news = self._poll.poll(0 if unsettled else _RETRY_MS / 1000 if self._dying else None, _MOST_NEWS)
+            if not self._take_in(news):
+                break
+            if len(news) == _MOST_NEWS:  # there may be more that happened before
+                with self._lock:
+                    self._unsettled += unsettled
+            else:
+                for settled in unsettled:
+                    settled.set()
             self._interrupt_dying()
+        with self._lock:
+            unsettled += self._unsettled
+        for settled in unsettled:
+            settled.set()
+
+    def _take_in(self, news: list[tuple[int, int]]) -> bool:
+        """See to what happened; False if the server stops."""
+        for descriptor, events in news:
+            if descriptor == self._stopping.fileno():
+                return False
+            if descriptor == self._nudge:
+                os.eventfd_read(self._nudge)
+            elif descriptor == self._listener.fileno():
+                self._accept()
+            elif descriptor in self._tokens:
+                self._token_event(descriptor)
+            elif events & (select.EPOLLRDHUP | select.EPOLLHUP):
+                self._channel_hung_up(descriptor)
+        return True
 
     def _accept(self) -> None:
         try:

@@ -160,12 +160,14 @@ class Connection:
             error, answer = -errno.EIO, b""
         finally:
             with self._lock:
-                del self._active[unique]
+                self._active.pop(unique, None)
         if opcode not in _WITHOUT_ANSWER:
             self._send(unique, error, answer)
 
     def _interrupt(self, call: Call) -> None:
         """A signal came: end the wait; if there is none yet, have the kernel ask again."""
+        if len(call.body) < protocol.INTERRUPT_IN.size:
+            return
         (wanted,) = protocol.INTERRUPT_IN.unpack_from(call.body)
         with self._lock:  # so that it is not the worker's next call that ends
             found = self._active.get(wanted)
