@@ -30,8 +30,8 @@ def ask(machine: Machine, case: str) -> Any:
     return json.loads(machine.run(sys.executable, PROGRAM, case))
 
 
-def eventually(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
+def eventually(holds: Callable[[], object], limit_s: float = 10) -> None:
+    deadline = time.monotonic() + limit_s
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -104,6 +104,23 @@ def test_two_hundred_programs_at_once(machine: Machine) -> None:
             assert "with 0 errors" in printed
     nodes = machine.nodes.devices()
     eventually(lambda: not any(node.open_count for node in nodes))
+
+
+def test_two_hundred_programs_lose_their_devices(machine: Machine) -> None:
+    devices = [machine.device(f"sg{number}") for number in range(3)]
+    for device in devices:
+        machine.daemon.subsystem.set_device_state(device, DeviceState.QUIESCE)
+    programs = [machine.start("sg_turs", f"/dev/sg{number % 3}") for number in range(200)]
+    eventually(lambda: sum(len(device.queue) for device in devices) == 200, limit_s=120)
+    for device in devices:
+        machine.daemon.subsystem.remove_device(device)
+    for program in programs:
+        with program:
+            printed, _ = program.communicate(timeout=120)
+            assert "DID_NO_CONNECT" in printed
+    eventually(lambda: not machine.server.files.numbers())
+    machine.daemon.plug("virtual:disk?size=1M&lun=5", None)
+    assert machine.run("sg_turs", "/dev/sg0") == ""
 
 
 def test_a_device_unplugged_under_a_program(machine: Machine) -> None:

@@ -147,6 +147,19 @@ def test_dup_fork_and_exec(machine: Machine, mount: Path) -> None:
     assert ask(mount, "copies") == {"dup": 0, "fork": 0, "exec": 0}
 
 
+@pytest.mark.parametrize("name", ["sg_dd", "sgp_dd"])
+def test_copies_take_a_node_for_a_file_and_wait(machine: Machine, mount: Path, name: str) -> None:
+    node = machine.nodes.devices()[0]
+    with subprocess.Popen([name, f"if={mount}/dev/sg0", "of=/dev/null", "bs=512", "count=1"]) as program:
+        eventually(lambda: any(file.waiting.threads for file in node.files))
+        program.kill()
+    eventually(lambda: not node.files)
+
+
+def test_sg_map_knows_no_node_of_a_mount(machine: Machine, mount: Path) -> None:
+    assert str(mount) not in run("sg_map", "-i")
+
+
 def test_a_program_killed_in_mid_ioctl(machine: Machine, mount: Path) -> None:
     device = machine.device("sg0")
     machine.daemon.subsystem.set_device_state(device, DeviceState.QUIESCE)
