@@ -10,6 +10,7 @@ from midlayer.lower.virtual.command_set import access_of, row_of
 from midlayer.lower.virtual.unit import Table, VirtualUnit
 from midlayer.mid.command import Command
 from midlayer.standards.opcodes import Opcode
+from midlayer.standards.port_groups import AccessState
 from midlayer.standards.sense import SenseKey
 
 _TELLS_NO_ATTENTION = frozenset(
@@ -55,6 +56,22 @@ _ON_ANY_PATH = frozenset(
 )
 """Commands of a target port group in any state (SPC-4 5.15.2.4.4)."""
 
+_READ_CAPACITY_16 = 0x10
+_IN_STANDBY = frozenset(
+    {
+        Opcode.MODE_SELECT_6,
+        Opcode.MODE_SELECT_10,
+        Opcode.READ_BUFFER_10,
+        Opcode.READ_CAPACITY_10,
+        Opcode.RECEIVE_DIAGNOSTIC_RESULTS,
+        Opcode.SEND_DIAGNOSTIC,
+        Opcode.SERVICE_ACTION_IN_16,
+        Opcode.WRITE_BUFFER,
+    }
+)
+"""Commands of a group in standby as well. Without READ CAPACITY Linux takes the disk for one of no blocks,
+and goes by that when the path has become active."""
+
 _WHILE_BUSY = frozenset({Opcode.INQUIRY, Opcode.REPORT_LUNS, Opcode.REQUEST_SENSE})
 """Commands that SANITIZE and FORMAT UNIT do not keep from a unit (SBC-3 4.11.2, 5.3.1)."""
 
@@ -72,8 +89,9 @@ def guard(unit: VirtualUnit, command: Command) -> None:
         raise illegal_request(0x20)
     _check_reservations(unit, command)
     if opcode not in _ON_ANY_PATH:
-        refusal = unit.ports.refusal(command.nexus.relative_target_port)
-        if refusal is not None:
+        port = command.nexus.relative_target_port
+        refusal = unit.ports.refusal(port)
+        if refusal is not None and not _goes_in_standby(unit.ports.state_of(port), command.cdb):
             raise refusal
     operation = unit.operation
     if operation is not None and opcode not in _WHILE_BUSY:
@@ -83,6 +101,13 @@ def guard(unit: VirtualUnit, command: Command) -> None:
         if row is not None and row.medium:
             raise CheckCondition(*unit.not_ready)
     handler(unit, command)
+
+
+def _goes_in_standby(state: AccessState, cdb: bytes) -> bool:
+    """Say whether a path that is not active takes a command, because it is in standby."""
+    if state is not AccessState.STANDBY or cdb[0] not in _IN_STANDBY:
+        return False
+    return cdb[0] != Opcode.SERVICE_ACTION_IN_16 or cdb[1] & 0x1F == _READ_CAPACITY_16
 
 
 def _check_reservations(unit: VirtualUnit, command: Command) -> None:

@@ -43,10 +43,18 @@ def test_a_path_in_standby(unit: MakeUnit, initiators: Initiators) -> None:
     assert standby.code(TUR) == "2/04/0b"
     assert standby.code("120000002400", data_in=36) == "ok"
     assert states(standby) == states(alice)
+    for cdb, said in (
+        ("25000000000000000000", "ok"),  # READ CAPACITY(10)
+        ("9e100000000000000000000000200000", "ok"),  # READ CAPACITY(16)
+        ("9e120000000000000000000000200000", "2/04/0b"),  # GET LBA STATUS
+        ("1d0400000000", "ok"),  # SEND DIAGNOSTIC
+    ):
+        assert standby.code(cdb, data_in=32 if cdb[0] != "1" else 0) == said
     assert standby.code(*setting((2, 0), (1, 3))) == "ok"
     assert standby.code(READ, data_in=512) == "ok"
     assert [alice.code(TUR), bob.code(TUR)] == ["6/2a/06", "6/2a/06"]
     assert alice.code(READ, data_in=512) == "2/04/0c"
+    assert alice.code("25000000000000000000", data_in=8) == "2/04/0c", "unavailable is less than standby"
     assert (states(bob)[9], states(bob)[21]) == (1, 1)  # set by a command
     bob.device.hostdata.set_access_state(1, AccessState.ACTIVE_NON_OPTIMIZED)
     assert [asker.code(TUR) for asker in (alice, bob, standby)] == ["6/2a/06"] * 3
