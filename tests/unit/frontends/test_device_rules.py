@@ -140,6 +140,17 @@ def test_change_and_trigger_are_events_as_well(begin: Begin) -> None:
     assert {status for _, _, status in runs(daemon)} == {0}
 
 
+def test_trigger_by_what_rules_gave(start_up: Callable[..., Up], tmp_path: Path) -> None:
+    write(tmp_path, r50_a='KERNEL=="sg0", ENV{MINE}="yes", RUN{builtin}+="log $env{ACTION}"\n')
+    up = start_up(config=CONFIG).ready()
+    wait_for_agents(up, 3)
+    done = up.run("trigger", "--verbose", "--settle", "--property-match=MINE=y*", "--sysname-match=sg[0-9]")
+    assert done.stdout.splitlines() == ["/sys/devices/midlayer/host0/target0:0:0/0:0:0:0/scsi_generic/sg0"]
+    (event,) = up.json("events", "--since", "3")["items"]
+    assert [run["status"] for run in event["agents"]] == [0], "settled: it has run by now"
+    assert up.run("trigger", "-n", "-v", "--property-match=MINE=no").stdout == ""
+
+
 def test_log_is_a_line_of_the_log(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
     begin(r50_a='SUBSYSTEM=="scsi_generic", RUN{builtin}+="log $kernel is here"\n')
     assert "0:0:0:0: sg0 is here (" in caplog.text

@@ -265,6 +265,10 @@ def test_trigger(policy_up: Callable[..., Up], tmp_path: Path) -> None:
     assert up.run("trigger", "-n", "-v", "--subsystem-match=block").stdout == ""
     assert up.run("trigger", "-n", "-v", "--attr-match=model=Bad").stdout == ""
     assert up.run("trigger", "-n", "-v", "--attr-match=nonsense").stdout == ""
+    named = up.run("trigger", "-n", "-v", "--sysname-match=sg*", "--attr-nomatch=model=Good*")
+    assert named.stdout.splitlines() == ["/sys/devices/midlayer/host0/target0:0:0/0:0:0:1/scsi_generic/sg1"]
+    assert up.run("trigger", "-n", "-v", "--subsystem-nomatch=scsi*").stdout == ""
+    assert up.run("trigger", "-n", "-v", "--property-match=ID_SERIAL=*").stdout == "", "no rule gave any"
     assert up.json("status")["event_count"] == before, "a dry run changes nothing"
     assert up.run("trigger", "--action=explode").returncode == 1
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any
 
 from midlayer.frontends.cli.client import Client
 from midlayer.frontends.cli.objects import device_objects
 from midlayer.frontends.cli.output import clean, print_json
 from midlayer.frontends.places import default_socket
+
+LOOK_AGAIN_S = 0.05
 
 
 def trigger(options: argparse.Namespace) -> int:
@@ -18,10 +21,16 @@ def trigger(options: argparse.Namespace) -> int:
             "trigger",
             action=options.action,
             subsystem_match=options.subsystem_match,
+            subsystem_nomatch=options.subsystem_nomatch,
             attr_match=[_attribute(text) for text in options.attr_match],
+            attr_nomatch=[_attribute(text) for text in options.attr_nomatch],
+            property_match=[_attribute(text) for text in options.property_match],
+            sysname_match=options.sysname_match,
             device=options.device,
             dry_run=options.dry_run,
         )
+        while options.settle and client.get("agents")["position"] < answer["event_count"]:
+            time.sleep(LOOK_AGAIN_S)
     if options.json:
         print_json(answer)
     elif options.verbose:

@@ -313,6 +313,12 @@ class DeviceRules:
             known = self._known.get(address)
         return {} if known is None else known.properties.get(devpath, {})
 
+    def given(self, address: str) -> dict[str, str]:
+        """Return the properties that rules gave a device and its nodes, those of the nodes last."""
+        with self._lock:
+            known = self._known.get(address)
+        return {} if known is None else {k: v for one in known.properties.values() for k, v in one.items()}
+
     def find(self, link: str) -> Address | None:
         """Return whose name a link is: of two devices the one of higher priority, then the older one."""
         name = link.removeprefix("/dev/")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from fnmatch import fnmatchcase
 from typing import Any
 
 from midlayer.address import Address
@@ -13,6 +12,7 @@ from midlayer.errors import InvalidRequest, NoSuchDevice
 from midlayer.frontends.agents import AgentRunner
 from midlayer.frontends.config import Config, load
 from midlayer.frontends.daemon.device_rules import DeviceRules
+from midlayer.frontends.daemon.trigger_match import TriggerMatch
 from midlayer.mid.logical_unit import LogicalUnit
 from midlayer.mid.subsystem import Subsystem
 from midlayer.rules import RuleSet
@@ -24,9 +24,6 @@ from midlayer.upper.scsimon.agent_runs import AgentRuns
 _log = logging.getLogger("midlayer.policy")
 
 _RELOADED = ("agents", "agent_limits", "quarantine", "rules", "file")
-
-Attributes = Sequence[tuple[str, str | None]]
-"""Attribute and pattern; None stands for any value."""
 
 
 class Policy:
@@ -87,9 +84,8 @@ class Policy:
     def trigger(
         self,
         action: str,
+        match: TriggerMatch | None = None,
         *,
-        subsystems: Sequence[str] = (),
-        attributes: Attributes = (),
         device: LogicalUnit | None = None,
         dry_run: bool = False,
     ) -> list[tuple[DeviceRecord, list[str]]]:
@@ -97,20 +93,19 @@ class Policy:
 
         Args:
             action: ``add``, ``change`` or ``remove``.
-            subsystems: Patterns; an object of a device has to fit one of them. None stands for all.
-            attributes: All of them have to fit.
+            match: Which; all by default.
             device: This one alone.
             dry_run: Only say which.
 
         Returns:
             The devices, and which of their objects fit: ``scsi``, ``scsi_generic`` …
         """
-        found = []
+        found, wanted = [], match or TriggerMatch()
         for record in self._scsimon.snapshot().attached:
             if device is not None and record.address != str(device.address):
                 continue
-            objects = [name for name in objects_of(record.facts) if _fits(name, subsystems)]
-            if not objects or not all(_has(record, *attribute) for attribute in attributes):
+            objects = wanted.objects(record)
+            if not objects or not wanted.fits(record, self.rules.given(record.address)):
                 continue
             found.append((record, objects))
             if not dry_run:
@@ -162,29 +157,6 @@ class Policy:
         self.keeper.attention(device, asc, ascq)
         self.inventory.attention(device, asc, ascq)
         self.quarantine.attention(device, asc, ascq)
-
-
-SUBSYSTEMS = {"sg": "scsi_generic", "sd": "block", "sr": "block", "st": "scsi_tape", "ch": "scsi_changer"}
-"""The kernel's subsystem of a device node, by upper-level driver."""
-
-
-def objects_of(facts: dict[str, Any]) -> list[str]:
-    """Return the kernel's subsystems in which a device has an object."""
-    names = (SUBSYSTEMS[key] for key in facts["names"] if key in SUBSYSTEMS)
-    return ["scsi", "scsi_device", *dict.fromkeys(names)]
-
-
-def _fits(name: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _has(record: DeviceRecord, attribute: str, pattern: str | None) -> bool:
-    shown = {"rev": record.facts["revision"], **record.facts}
-    value = shown.get(attribute)
-    if value is None or isinstance(value, dict):
-        return False
-    text = str(int(value)) if isinstance(value, bool) else str(value)
-    return pattern is None or fnmatchcase(text, pattern)
 
 
 def no_such_quarantined(text: str) -> NoSuchDevice:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.models import EventCount, Items, Request
+from midlayer.frontends.daemon.trigger_match import TriggerMatch
 from midlayer.frontends.daemon.waiting import DeviceThreads
 from midlayer.upper.scsimon import DeviceRecord, Event
 
@@ -37,7 +38,11 @@ class Trigger(Request):
 
     action: Literal["add", "change", "remove"] = "change"
     subsystem_match: list[str] = Field(default_factory=list)
+    subsystem_nomatch: list[str] = Field(default_factory=list)
     attr_match: list[AttributeMatch] = Field(default_factory=list)
+    attr_nomatch: list[AttributeMatch] = Field(default_factory=list)
+    property_match: list[AttributeMatch] = Field(default_factory=list, description="One of them has to fit")
+    sysname_match: list[str] = Field(default_factory=list, description="0:0:1:0, sg3")
     device: str | None = Field(None, description="One device; all by default")
     dry_run: bool = False
 
@@ -92,8 +97,14 @@ def add_policy(app: FastAPI, daemon: Daemon) -> None:
     def trigger(wish: Trigger) -> Any:
         found = policy.trigger(
             wish.action,
-            subsystems=wish.subsystem_match,
-            attributes=[(match.name, match.pattern) for match in wish.attr_match],
+            TriggerMatch(
+                subsystems=wish.subsystem_match,
+                not_subsystems=wish.subsystem_nomatch,
+                attributes=[(match.name, match.pattern) for match in wish.attr_match],
+                not_attributes=[(match.name, match.pattern) for match in wish.attr_nomatch],
+                properties=[(match.name, match.pattern) for match in wish.property_match],
+                sysnames=wish.sysname_match,
+            ),
             device=None if wish.device is None else daemon.find(wish.device),
             dry_run=wish.dry_run,
         )
