@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from midlayer.standards.spc import Inquiry
 from midlayer.upper.scsimon import Event, Kind
 from midlayer.upper.sg import execute
 from midlayer.version import VERSION
+
+UNREAD_S = 1.0
+"""How long, at the end, somebody may take to read what was printed."""
 
 _DEMO_UNIT = "virtual:disk?size=256M&vendor=ACME&product=Hotplug disk"
 
@@ -54,9 +58,8 @@ def up(options: argparse.Namespace) -> int:
             sockets.append(stack.enter_context(closing(tcp_socket(*listen))))
         daemon.start()
         serve_nodes(stack, daemon, path, mount=options.nodes, cuse=options.nodes_cuse)
-        with printer.while_it_is_read():
-            printer.greet(path, state, listen, config_given=options.config is not None)
-        serve(daemon, sockets, started=lambda: printer.run(show=options.show, socket=path))
+        begin = partial(printer.greet, path, state, listen, config_given=options.config is not None)
+        serve(daemon, sockets, started=lambda: printer.start(begin, show=options.show, socket=path))
     return 0
 
 
@@ -69,7 +72,11 @@ def _stop(daemon: Daemon, printer: _Printer) -> None:
 
 
 class _Printer:
-    """Prints what is there at the start, then events as they come."""
+    """Prints what is there at the start, then events as they come.
+
+    It has a thread of its own: whoever records an event must not wait for somebody who has stopped reading,
+    such as a pager, or a terminal after Ctrl-S.
+    """
 
     def __init__(self, daemon: Daemon, *, quiet: bool) -> None:
         self._daemon = daemon
@@ -78,10 +85,10 @@ class _Printer:
         self._lock = threading.Lock()
         self._ending: list[Event] | None = None
         self._greeted = False
+        self._thread: threading.Thread | None = None
+        self._wake, self._over = threading.Event(), False
 
     def greet(self, path: Path, state: Path, listen: tuple[str, int] | None, *, config_given: bool) -> None:
-        if self._quiet:
-            return
         where = f" and http://{listen[0]}:{listen[1]}" if listen else ""
         print(f"midlayer {VERSION}: API on {path}{where}, event log in {state}")
         scsimon = self._daemon.scsimon
@@ -98,19 +105,39 @@ class _Printer:
         self._greeted = True
         self._seen = snapshot.event_count
 
-    def run(self, *, show: bool, socket: Path) -> None:
-        """Print events from now on; begin with a unit that comes, answers and goes, if asked."""
+    def start(self, greet: Callable[[], None], *, show: bool, socket: Path) -> None:
+        """Print from now on; begin with a unit that comes, answers and goes, if asked."""
         if self._quiet:
             return
         self._daemon.scsimon.add_listener(self._news)
+        self._thread = threading.Thread(
+            target=self._run, args=(greet, show, socket), name="midlayer-printer", daemon=True
+        )
+        self._thread.start()
+
+    def _run(self, greet: Callable[[], None], show: bool, socket: Path) -> None:
         with self.while_it_is_read():
+            greet()
             if show:
                 self._show()
             self._hints(socket)
-        self._news()
+        while True:
+            over = self._over
+            self._print_news()
+            if over:
+                return
+            self._wake.wait()
+            self._wake.clear()
 
     def begin_end(self) -> None:
         """Gather from now on: that a virtual host takes its devices along is one line, not a hundred."""
+        if self._thread is not None:
+            self._over = True
+            self._wake.set()
+            self._thread.join(UNREAD_S)
+            if self._thread.is_alive():  # nobody reads, so that nothing more can be said
+                self._quiet = True
+                sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (open until the process has ended)
         with self._lock:
             self._ending = []
 
@@ -129,15 +156,20 @@ class _Printer:
         print("midlayer ended cleanly; the event log is kept", flush=True)
 
     def _news(self) -> None:
+        """Called by whoever has recorded an event."""
         with self._lock:
-            page = self._daemon.scsimon.events(self._seen)
-            self._seen = max(self._seen, page.event_count)
             if self._ending is not None:
+                page = self._daemon.scsimon.events(self._seen)
+                self._seen = max(self._seen, page.event_count)
                 self._ending += page.events
-                return
-            with self.while_it_is_read():
-                for event in page.events:
-                    print(fitted(event_line(event.to_json())), flush=True)
+        self._wake.set()
+
+    def _print_news(self) -> None:
+        page = self._daemon.scsimon.events(self._seen)
+        with self.while_it_is_read():
+            for event in page.events:
+                print(fitted(event_line(event.to_json())), flush=True)
+        self._seen = max(self._seen, page.event_count)
 
     @contextmanager
     def while_it_is_read(self) -> Iterator[None]:
@@ -155,11 +187,13 @@ class _Printer:
         print("\nA disk is plugged in, asked who it is, and pulled out again:")
         try:
             device = self._daemon.plug(_DEMO_UNIT, None)
+            self._print_news()
             result = execute(device, Inquiry(allocation_length=36).encode(), data_in=36)
             print(
                 f"        {result}: {_identity(result.data)} in {result.duration_s * 1e6:.0f} µs", flush=True
             )
             self._daemon.unplug(str(device.address))
+            self._print_news()
         except MidlayerError as error:
             print(f"        {error}")
 
