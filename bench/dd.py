@@ -1,5 +1,8 @@
 """``midlayer dd`` against sgp_dd, on the same disk, by the rate that each of them reports for itself.
 
+Both with as many commands at once, and midlayer twice: with sgp_dd's 128 blocks in a command, and with as
+many as each of them takes of itself (sgp_dd 128, midlayer as much as makes 512 KiB).
+
 ``python -m bench dd`` takes a virtual disk on a file, which sgp_dd sees by ``midlayer exec``. In a guest
 ``python -m tests.kernel.shell -- .venv/bin/python -m bench.dd`` takes scsi_debug.
 """
@@ -21,6 +24,7 @@ SIZE = 64 << 20
 GOAL = 1.0
 ROUNDS = 3
 DEPTHS = (4, 16)
+BLOCKS: dict[str, list[str]] = {"bpt=128": ["bpt=128"], "bpt of each": []}
 _MIDLAYER = [sys.executable, "-m", "midlayer"]
 _RATE = re.compile(r"time to transfer data.* ([\d.]+) secs")
 _CONFIG = """
@@ -52,30 +56,34 @@ def run() -> Iterator[str]:
 
 def _compare(name: str, depth: int, *, ours: str, judges: str, below: list[str], out: str) -> Iterator[str]:
     """Copy to nothing and to a file, and back to the device, in turns; keep the best round of each."""
-    for what, target in (("to nothing", "."), ("to a file", out)):
-        best_ours, best_judges = 0.0, 0.0
+    for what, source, target in (
+        ("to nothing", None, "."),
+        ("to a file", None, out),
+        ("from a file", out, None),
+    ):
+        best = dict.fromkeys(("sgp_dd", *BLOCKS), 0.0)
         for _ in range(ROUNDS):
-            best_judges = max(best_judges, _judge(below, f"if={judges}", f"of={target}", depth))
-            best_ours = max(best_ours, _ours(f"if={ours}", f"of={target}", depth))
-        yield _line(f"{name} {what}, depth {depth}", best_ours, best_judges)
-    best_ours, best_judges = 0.0, 0.0
-    for _ in range(ROUNDS):
-        best_judges = max(best_judges, _judge(below, f"if={out}", f"of={judges}", depth))
-        best_ours = max(best_ours, _ours(f"if={out}", f"of={ours}", depth))
-    yield _line(f"file to {name}, depth {depth}", best_ours, best_judges)
+            pair = (f"if={source or judges}", f"of={target or judges}")
+            best["sgp_dd"] = max(best["sgp_dd"], _judge(below, *pair, depth))
+            pair = (f"if={source or ours}", f"of={target or ours}")
+            for name_of_blocks, words in BLOCKS.items():
+                best[name_of_blocks] = max(best[name_of_blocks], _ours(*pair, depth, words))
+        for name_of_blocks in BLOCKS:
+            text = f"{name} {what}, depth {depth}, {name_of_blocks}"
+            yield _line(text, best[name_of_blocks], best["sgp_dd"])
 
 
 def _line(name: str, ours: float, judges: float) -> str:
     ratio = ours / judges
     mark = "ok  " if ratio >= GOAL else "MISS"
     return (
-        f"{mark} {name:<40} {ours / 1e6:>8.0f} MB/s  sgp_dd {judges / 1e6:>7.0f} MB/s  ratio {ratio:5.2f}"
+        f"{mark} {name:<48} {ours / 1e6:>8.0f} MB/s  sgp_dd {judges / 1e6:>7.0f} MB/s  ratio {ratio:5.2f}"
         f"  goal at least {GOAL:g}"
     )
 
 
-def _ours(source: str, target: str, depth: int) -> float:
-    words = [*_MIDLAYER, "dd", source, target, "bs=512", f"thr={depth}", "--json"]
+def _ours(source: str, target: str, depth: int, blocks: list[str]) -> float:
+    words = [*_MIDLAYER, "dd", source, target, "bs=512", f"thr={depth}", *blocks, "--json"]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     return float(json.loads(done.stdout)["bytes_per_second"])
 
