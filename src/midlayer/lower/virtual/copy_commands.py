@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from midlayer.lower.virtual.answers import (
     CheckCondition,
     ReservationConflict,
@@ -25,7 +27,10 @@ from midlayer.standards.opcodes import Opcode
 from midlayer.standards.sense import SenseKey
 from midlayer.standards.spc import PeripheralDeviceType
 
+_log = logging.getLogger("midlayer.virtual")
+
 COPY_STATUS, OPERATING_PARAMETERS, FAILURE_DETAILS = 0x00, 0x03, 0x04
+_THIRD_PARTY_DEVICE_FAILURE = (0x0D, 0x01)
 _HEADER = xcopy.ParameterListHeader.size
 _CSCD, _SEGMENT = xcopy.IdentificationCscd, xcopy.BlockToBlockSegment
 _NO_LIST_ID = 3  # LIST ID USAGE 11b: the copy manager keeps nothing of the copy
@@ -156,7 +161,11 @@ def _copy(
             raise _aborted(0x00, 0x00)  # which segment it was, is in the sense data
     _check_access(source, nexus, READS)
     _check_access(destination, nexus, WRITES)
-    _move(source, from_ * source.block_size, destination, to * destination.block_size, length)
+    try:
+        _move(source, from_ * source.block_size, destination, to * destination.block_size, length)
+    except OSError as error:  # of either medium, and the initiator asked neither of them
+        _log.error("EXTENDED COPY from %s to %s: %s", source.spec.naa, destination.spec.naa, error.strerror)
+        raise _aborted(*_THIRD_PARTY_DEVICE_FAILURE) from None
     return length
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
@@ -87,6 +88,20 @@ def test_a_segment_that_fails(pair: tuple[Any, Any]) -> None:
     assert bytes(results(first, 0).data)[4:7].hex() == "020001"
     details = bytes(results(first, 4).data)
     assert (details[56], details[60] & 0x7F) == (2, 0x70)
+
+
+@pytest.mark.parametrize("broken", ["source", "destination"])
+def test_a_medium_that_fails(pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    first, second = pair
+
+    def fail(*_: Any) -> None:
+        raise OSError(errno.EIO, "it is broken")
+
+    medium = (first if broken == "source" else second).device.hostdata.medium
+    monkeypatch.setattr(medium, "read_into" if broken == "source" else "write", fail)
+    refused = first(*copy([target(first), target(second)], [segment(0, 1, 8, 0, 0)]))
+    assert (refused.sense.code, refused.sense.command_specific) == ("a/0d/01", 0)
+    assert bytes(results(first, 0).data)[4:7].hex() == "020000"  # and the initiator can ask for it
 
 
 def test_results_are_for_one_initiator_and_told_once(pair: tuple[Any, Any], initiators: Initiators) -> None:
