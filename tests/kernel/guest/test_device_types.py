@@ -164,6 +164,35 @@ class Tape:
         return done
 
 
+def test_st_takes_tar_archives_and_files_of_other_blocks(tmp_path: Path) -> None:
+    tape = Tape()
+    tape.mt("rewind")  # from here on st knows where it is
+    names = ["one", "two"]
+    for name in names:
+        (tmp_path / name).write_bytes(os.urandom(50_000))
+        run("tar", "-C", str(tmp_path), "-cf", tape.node, name)
+    assert tape.place() == (2, 0)
+    tape.mt("rewind")
+    assert run("tar", "-tf", tape.node).split() == ["one"]
+    tape.mt("rewind")
+    tape.mt("fsf", "1")
+    assert tape.place() == (1, 0)
+    (tmp_path / "back").mkdir()
+    run("tar", "-C", str(tmp_path / "back"), "-xf", tape.node)
+    assert (tmp_path / "back/two").read_bytes() == (tmp_path / "two").read_bytes()
+    tape.mt("asf", "0")
+    run("tar", "-C", str(tmp_path), "-df", tape.node)  # compares
+    tape.mt("eod")
+    assert tape.place()[0] == 2
+    end = int(tape.mt("tell").split()[-1].rstrip("."))
+    tape.mt("seek", "0")
+    assert tape.dd(f"if={tape.node}", "bs=10240", "count=1").stdout[:3] == b"one"
+    tape.mt("seek", str(end))
+    tape.mt("bsfm", "1")
+    assert tape.mt("tell").split()[-1] == f"{end}."
+    assert tape.dd(f"if={tape.node}", "bs=10240", status=None).stdout == b""  # blank
+
+
 def test_st_in_variable_and_in_fixed_mode(tmp_path: Path) -> None:
     tape = Tape()
     data = os.urandom(96 << 10)
