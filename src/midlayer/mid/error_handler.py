@@ -244,7 +244,9 @@ class ErrorHandler:
         """Give a command another try, or its end (EH-10)."""
         host, device = self.host, command.device
         if command.phase is Phase.LOST:
+            sense_data = command.sense_data  # of the last command of the error handler's to this device
             command.clear_answer()
+            command.sense_data = sense_data
             command.host_byte = HostByte.DID_TIME_OUT
             command.residual = command.requested_bytes
             release_lost(command, host)

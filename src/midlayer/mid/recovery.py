@@ -270,6 +270,8 @@ class Recovery:
         if outcome is Sent.TIMED_OUT:
             send.command.host_byte = HostByte.DID_TIME_OUT
             yield from self._get_back(send.command)
+        # As in the kernel, which sends these in the guise of the failed command, in its room for sense data.
+        command.sense_data = send.command.sense_data
         return send
 
     def _get_back(self, lost: Command) -> Steps[None]:
@@ -316,6 +318,8 @@ def _judge(send: Send) -> Disposition:
         return Disposition.SUCCESS
     elif command.status == Status.RESERVATION_CONFLICT:
         return Disposition.SUCCESS if command.cdb == _TUR else Disposition.FAILED
+    elif command.status in (Status.BUSY, Status.TASK_SET_FULL):
+        return Disposition.NEEDS_RETRY
     else:
         verdict = decide(command, recovering=True)
     return Disposition.FAILED if verdict is Disposition.ADD_TO_MLQUEUE else verdict

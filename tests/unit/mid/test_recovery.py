@@ -206,8 +206,8 @@ def test_eh_08_test_unit_ready_gets_one_retry(rig: Rig) -> None:
         (Answer(status=0x18), True),  # reserved, and there
         (Answer.check(2, 0x3A), True),
         (Answer.check(0xB), True),  # a retry, and then it is good enough
-        (Answer(status=0x08), False),
-        (Answer(status=0x28), False),
+        (Answer(status=0x08), True),  # likewise
+        (Answer(status=0x28), True),
         (Answer(host_byte=HostByte.DID_NO_CONNECT), False),
         (Answer(host_byte=HostByte.DID_RESET, sense=fixed_sense(2, 0x3A)), True),
         (Answer(host_byte=HostByte.DID_RESET), False),
@@ -226,6 +226,21 @@ def test_eh_08_what_test_unit_ready_means(rig: Rig, answer: Answer, well: bool) 
     assert rig.ended == [command]
     assert device.state is (DeviceState.RUNNING if well else DeviceState.OFFLINE)
     assert rig.idle()
+
+
+@pytest.mark.parametrize("passthrough", [True, False])
+@pytest.mark.parametrize("answers", [[Answer.check(6, 0x29, 2)], [Answer.check(6, 0x29), Answer()]])
+def test_eh_08_the_sense_data_of_the_last_test_stays_with_the_command(
+    rig: Rig, answers: list[Answer], passthrough: bool
+) -> None:
+    rig.driver.handle("device_reset")
+    (device,) = rig.start()
+    rig.driver.units[0, 0, 0].on(TUR[0], *answers)
+    command = rig.send(device, passthrough=passthrough)
+    rig.clock.advance(100)
+    assert rig.ended == [command]
+    assert command.host_byte == HostByte.DID_TIME_OUT
+    assert command.sense_data == answers[-1].sense
 
 
 def test_eh_08_test_unit_ready_has_ten_seconds(rig: Rig) -> None:

@@ -332,6 +332,16 @@ def test_each_level_can_fail(handlers: WithHandlers, subsystem: Subsystem, level
     assert execute(device, TEST_UNIT_READY).ok
 
 
+@pytest.mark.parametrize("level", ["abort", "device_reset", "target_reset", "bus_reset", "host_reset"])
+def test_a_level_that_is_carried_out_and_fails_all_the_same(
+    handlers: WithHandlers, subsystem: Subsystem, level: str
+) -> None:
+    device = subsystem.devices()[0]
+    add_fault(device, fail=level, execute=True)
+    assert eh(handlers, f"eh_{level}_handler", Command(device, TEST_UNIT_READY)) == FAILED
+    assert handlers.eh_calls == [level.replace("_", " ")]
+
+
 def test_an_abort_takes_a_lost_command_from_the_filter(handlers: WithHandlers, subsystem: Subsystem) -> None:
     device = subsystem.devices()[0]
     add_fault(device, lost=True, times=1)
