@@ -19,7 +19,7 @@ from midlayer.mid.subsystem import Subsystem
 LUNS = 16_384
 ROUNDS = 2
 GOAL = 1.0
-QUIRKS = (("INQUIRY and VPD pages", ""), ("SKIP_VPD_PAGES", "MIDLAYER::0x4000000"))
+QUIRKS = (("INQUIRY and VPD pages", ""), ("SKIP_VPD_PAGES", "MIDLAYER:Virtual disk:0x4000000"))
 
 
 class Scan(NamedTuple):
