@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from midlayer import errors
 from midlayer.device_url import VirtualForm, parse_device_url
 from midlayer.frontends.daemon import models
+from midlayer.frontends.daemon.body_limit import BodyLimit
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.eh import add_eh
 from midlayer.frontends.daemon.faults import add_faults
@@ -53,7 +54,7 @@ _EVENT_STREAM = "text/event-stream"
 _EVENT_COUNT = re.compile(r"\d{1,18}", re.ASCII)
 _COUNT: dict[str, Any] = {"ge": 0, "le": (1 << 63) - 1}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    code: {"model": models.Problem} for code in (400, 403, 404, 409, 422, 500, 502, 507)
+    code: {"model": models.Problem} for code in (400, 403, 404, 409, 413, 422, 500, 502, 507)
 }
 
 
@@ -67,6 +68,7 @@ def make_app(daemon: Daemon) -> FastAPI:
     )
     app.state.followers = Followers(daemon.scsimon)
     app.state.device_threads = DeviceThreads()
+    app.add_middleware(BodyLimit)
     app.add_exception_handler(errors.MidlayerError, _problem)
     app.add_exception_handler(RequestValidationError, _wrong_shape)
     app.add_exception_handler(HTTPException, _no_such_place)
