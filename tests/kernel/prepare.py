@@ -38,6 +38,11 @@ PROGRAMS = {
     "mkfs.ext4": "e2fsprogs",
     "fio": "fio",
     "smartctl": "smartmontools",
+    "genisoimage": "genisoimage",
+    "mt-st": "mt-st",
+    "mtx": "mtx",
+    "ip": "iproute2",
+    "sfdisk": "fdisk",
 }
 
 
