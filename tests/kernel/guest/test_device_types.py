@@ -146,6 +146,8 @@ class Tape:
 
     def __init__(self) -> None:
         self.node = str(node("A tape", "scsi_tape", "nst[0-9]"))
+        # Only one may have a tape drive open, and at first udev's scsi_id has.
+        subprocess.run(["udevadm", "settle", "--timeout=60"], check=False)
 
     def mt(self, *words: str) -> str:
         """Run mt."""
