@@ -181,8 +181,8 @@ def test_luns_come_and_go(initiator: Initiator) -> None:
     with Client(initiator.up.socket) as client:
         client.post("plug", host=HOST, device="virtual:disk?lun=2&size=8M&product=Late")
     run(*rescan)
-    disk = initiator.disk(2)
-    assert disk.read_bytes() == bytes(8 << 20)
+    disk = initiator.disk(2)  # which is in sysfs a moment before it can be opened
+    assert eventually(disk.read_bytes, timeout_s=30, reason="a disk that can be read") == bytes(8 << 20)
     with Client(initiator.up.socket) as client:
         client.post("unplug", device=f"{HOST}:0:0:2")
     assert subprocess.run(["sg_turs", str(disk)], check=False, capture_output=True).returncode != 0
