@@ -43,6 +43,7 @@ PROGRAMS = {
     "mtx": "mtx",
     "ip": "iproute2",
     "sfdisk": "fdisk",
+    "multipathd": "multipath-tools",
 }
 
 
