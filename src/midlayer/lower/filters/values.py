@@ -9,7 +9,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any, NoReturn
 
-from midlayer.errors import UsageError
+from midlayer.errors import SpecError
 from midlayer.lower.filters.delays import Delay
 from midlayer.standards.asc import ASC_NAMES
 from midlayer.standards.opcodes import SERVICE_ACTIONS, Opcode, command_name
@@ -32,18 +32,8 @@ _JITTER = re.compile(r"\s*(?:±|\+/-|\+-)\s*")
 _NOT_A_LETTER = re.compile(r"[^a-z0-9]+")
 
 
-class RuleError(UsageError):
-    """A key or a value that a rule can not have.
-
-    Args:
-        key: The key that is wrong.
-        message: What is wrong with it, and what to write instead.
-    """
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(f"{key}: {message}")
-        self.key = key
-        self.message = message
+class RuleError(SpecError):
+    """A key or a value that a rule can not have."""
 
 
 def number(key: str, value: object, lowest: int = 0, highest: int = (1 << 64) - 1) -> int:
