@@ -54,6 +54,7 @@ class Channel:
         self.thread = threading.Thread(target=self._run, name="midlayer-channel", daemon=True)
         self._attached = -1
         self.attached_is_ours = False
+        self.handing_over = threading.Lock()  # held from sending a descriptor until our copy is closed
         self._flags = 0
 
     def _run(self) -> None:
@@ -94,13 +95,14 @@ class Channel:
 
     def _send_attached(self, answer: bytes) -> None:
         descriptor, self._attached = self._attached, -1
-        try:
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))]
-            self.connection.sendmsg([answer], rights)
-        finally:
-            if self.attached_is_ours:
-                self.attached_is_ours = False
-                os.close(descriptor)
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))]
+        with self.handing_over:
+            try:
+                self.connection.sendmsg([answer], rights)
+            finally:
+                if self.attached_is_ours:
+                    self.attached_is_ours = False
+                    os.close(descriptor)
 
     def _fetch(self, address: int, length: int) -> bytes:
         """Ask the program for bytes of its memory."""

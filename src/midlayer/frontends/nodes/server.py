@@ -26,6 +26,7 @@ from midlayer.upper.sg.proc import ProcTree
 _SG = re.compile(r"/dev/sg(\d{1,7})", re.ASCII)
 _RETRY_MS = 20
 _JOIN_S = 5.0
+_HANDED_OVER_S = 1.0  # a program that does not read its answers holds up nobody for longer
 _MOST_WRITTEN = 65536
 _MOST_NEWS = 512
 
@@ -201,15 +202,25 @@ class NodeServer:
         """See to every close that has happened, as the kernel does before close(2) returns.
 
         What programs have closed is news for the server's own thread; who opens next must not be told that
-        the device is taken, nor see what is closed in a proc file.
+        the device is taken, nor see what is closed in a proc file. That no token is left says nothing: the
+        thread may be closing the file of the last one.
         """
-        if not self._tokens or not self._thread.is_alive():
+        if not self._thread.is_alive():
             return
+        self._let_go_of_copies()
         settled = threading.Event()
         with self._lock:
             self._unsettled.append(settled)
         os.eventfd_write(self._nudge, 1)
         settled.wait(_JOIN_S)
+
+    def _let_go_of_copies(self) -> None:
+        """Wait for channels that have sent a descriptor, and still have their own copy of it open."""
+        with self._lock:
+            channels = list(self._alive)
+        for channel in channels:
+            if channel.handing_over.acquire(timeout=_HANDED_OVER_S):
+                channel.handing_over.release()
 
     # The server's own thread
 
