@@ -95,7 +95,9 @@ class KernelDisk:
         self.opened.close()
 
     def put(self, rules: Iterable[str], *, fail_reset: bool = False, eh_deadline: int | None = None) -> None:
-        """Put errors in force."""
+        """Put errors in force, and look from now on."""
+        os.lseek(self._log, 0, os.SEEK_END)
+        self._trace.clear()
         self._fail_reset.write_text("Y" if fail_reset else "N")
         (self._host / "eh_deadline").write_text("off" if eh_deadline is None else str(eh_deadline))
         for rule in rules:
@@ -131,8 +133,6 @@ class KernelDisk:
         return self._watched(lambda: tuple(_read_error(path) for _ in range(count)))
 
     def _watched(self, send: Callable[[], tuple[object, ...]]) -> Seen:
-        os.lseek(self._log, 0, os.SEEK_END)
-        self._trace.clear()
         outcomes = send()
         self.met_others = self._trace.met_others()
         return Seen(outcomes, min(self._trace.dispatched(), MANY), tuple(self._resets()), self.state)

@@ -106,6 +106,13 @@ class Paths:
         """Return the priorities of the groups of paths, highest first."""
         return sorted((group["pri"] for one in maps() for group in one["path_groups"]), reverse=True)
 
+    def are_two_groups(self) -> bool:
+        """Return whether each path has its group; if not, Linux has made both active, and we say it again."""
+        if self.priorities() == [OPTIMIZED, STANDBY]:
+            return True
+        self.initiator.up.post("change", device=UNIT, settings={"alua": "optimized,standby"})
+        return False
+
     def goes_by(self, group: int) -> None:
         """Wait until writes go by one path, and no more by the other."""
 
@@ -138,19 +145,15 @@ def paths(tmp_path: Path) -> Iterator[Paths]:
 
 @contextmanager
 def _multipathd(paths: Paths) -> Iterator[None]:
+    # A path that comes by itself would be made active as the only one there is.
+    run("udevadm", "settle", "--timeout=60", timeout_s=70)
     Path("/etc/multipath.conf").write_text(MULTIPATH_CONF)
     with subprocess.Popen(["multipathd", "-d", "-s"]) as multipathd:
         name = ""
         try:
             eventually(lambda: len(paths.states()) == 2, timeout_s=60, reason="a map of two paths")
             (name,) = [one["name"] for one in maps()]
-            # Whichever path came first was alone for a moment, and Linux has made its group active.
-            paths.initiator.up.post("change", device=UNIT, settings={"alua": "optimized,standby"})
-            eventually(
-                lambda: paths.priorities() == [OPTIMIZED, STANDBY],
-                timeout_s=60,
-                reason="a group for each path",
-            )
+            eventually(paths.are_two_groups, timeout_s=120, interval_s=2, reason="a group for each path")
             yield
         finally:
             multipathd.terminate()
