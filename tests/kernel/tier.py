@@ -16,6 +16,8 @@ from . import boot
 DEFAULT_TIMEOUT_S = 2700.0
 POLL_S = 0.05
 ENDED_EARLIER = "the guest had ended before this test; the first test that it did not report says how"
+PASSED_ON = ("CI", "MIDLAYER_SEED", "MIDLAYER_CYCLES", "MIDLAYER_TARGETS")
+"""What the tests of the guest may be told by the environment."""
 GUEST_TESTS = Path(__file__).parent / "guest"
 
 
@@ -46,6 +48,7 @@ class Tier:
             ["sh", "-c", f'exec {shlex.join(pytest + places)} "@$MIDLAYER_GUEST/tests"'],
             cwd=root,
             timeout_s=timeout_s(),
+            environment={name: os.environ[name] for name in PASSED_ON if name in os.environ},
         )
         self._reports: dict[str, list[dict[str, Any]]] = {}
         self._read_bytes = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -15,7 +16,8 @@ from .running import Recorder, recorder
 from .scsi_debug import SCSI_DEVICES, SCSI_HOSTS, ScsiDebug
 
 LoadScsiDebug = Callable[..., ScsiDebug]
-CYCLES = 500
+CYCLES = int(os.environ.get("MIDLAYER_CYCLES", "150"))
+"""Of the full size are 500."""
 TINY_BUFFER_BYTES = 2048
 
 
