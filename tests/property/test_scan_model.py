@@ -91,7 +91,7 @@ def model(target: dict[int, Lun], *, max_lun: int, report_luns: bool, quirks: Qu
     if flags & Quirk.NOLUN:
         return found
     level = level_of(target[0])
-    if report_luns and may_be_asked(target[0], first, level, max_lun, flags):  # SC-21
+    if report_luns and may_be_asked(level, max_lun, flags):
         return sorted({*found, *listed(target, max_lun)})
     for number in range(1, limit(level, max_lun, flags)):  # SC-25
         if verdict(number, target.get(number)) == "device":
@@ -101,10 +101,9 @@ def model(target: dict[int, Lun], *, max_lun: int, report_luns: bool, quirks: Qu
     return found
 
 
-def may_be_asked(lun: Lun, first: str, level: int, max_lun: int, flags: Quirk) -> bool:
-    """Rules SC-12 and SC-21."""
-    cd = first == "device" and ((lun.short > 0 and lun.device_type == 0x05) or flags & Quirk.ISROM)
-    if flags & Quirk.NOREPORTLUN or (cd and not flags & Quirk.REPORTLUN2):
+def may_be_asked(level: int, max_lun: int, flags: Quirk) -> bool:
+    """Rule SC-21."""
+    if flags & Quirk.NOREPORTLUN:
         return False
     return level >= 4 or bool(level in (0, 3) and flags & Quirk.REPORTLUN2 and max_lun > 8)
 

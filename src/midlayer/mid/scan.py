@@ -24,7 +24,6 @@ _log = logging.getLogger("midlayer.scan")
 REPORT_LUNS_TIMEOUT_S = 30.0
 MAX_SEQUENTIAL_LUNS = 512
 FIRST_REPORT_LUNS_BYTES = (511 + 1) * 8
-_SHY_OF_REPORT_LUNS = frozenset({PeripheralDeviceType.SIMPLIFIED_DIRECT_ACCESS, PeripheralDeviceType.CD_DVD})
 _CMDQUE = (7, 0x02)  # byte and bit of the standard INQUIRY data
 
 
@@ -230,8 +229,6 @@ def _judge(device: LogicalUnit) -> Found:
     data = device.inquiry_data
     cmdque = len(data) > _CMDQUE[0] and data[_CMDQUE[0]] & _CMDQUE[1]
     device.tagged = bool(device.scsi_level >= SCSI_2 and cmdque and not device.flags & Quirk.NOTQ)
-    if device.type in _SHY_OF_REPORT_LUNS and not device.flags & Quirk.REPORTLUN2:
-        device.flags |= Quirk.NOREPORTLUN
     return Found.LUN_PRESENT  # SC-11, SC-12
 
 

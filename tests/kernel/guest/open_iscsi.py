@@ -70,33 +70,44 @@ def node(device: Path) -> Path:
 
 
 @contextmanager
+def iscsid() -> Iterator[None]:
+    """Run open-iscsi's daemon. The kernel has to be logged out of every target at the end."""
+    Path("/run/lock/iscsi").mkdir(parents=True, exist_ok=True)
+    Path("/etc/iscsi/initiatorname.iscsi").write_text(f"InitiatorName={INITIATOR}\n")
+    # At its end it signals its whole process group: it gets one of its own.
+    with subprocess.Popen(["iscsid", "-f"], start_new_session=True) as daemon:
+        try:
+            yield
+        finally:
+            daemon.terminate()
+
+
+@contextmanager
 def logged_in(
     iqn: str, portals: Sequence[str] = (f"{PORTAL},1",), settings: dict[str, str] | None = None
 ) -> Iterator[None]:
-    """Run iscsid, and be logged in as long as the caller wants; the kernel has to be logged out at the end.
+    """Run iscsid, and be logged in as long as the caller wants.
 
     Args:
         iqn: The target.
         portals: As discovery names them, with their groups; the first of them is asked.
         settings: Of the node records.
     """
-    Path("/run/lock/iscsi").mkdir(parents=True, exist_ok=True)
-    Path("/etc/iscsi/initiatorname.iscsi").write_text(f"InitiatorName={INITIATOR}\n")
     target = ("iscsiadm", "-m", "node", "-T", iqn)
-    # At its end it signals its whole process group: it gets one of its own.
-    with subprocess.Popen(["iscsid", "-f"], start_new_session=True) as iscsid:
+    with iscsid():
+        found = eventually(lambda: discovered(portals[0]), timeout_s=30, reason="iscsid to answer")
+        assert sorted(found) == sorted(f"{portal} {iqn}" for portal in portals)
+        for name, value in (settings or {}).items():
+            run(*target, "-o", "update", "-n", name, "-v", value)
         try:
-            found = eventually(lambda: _discovered(portals[0]), timeout_s=30, reason="iscsid to answer")
-            assert sorted(found) == sorted(f"{portal} {iqn}" for portal in portals)
-            for name, value in (settings or {}).items():
-                run(*target, "-o", "update", "-n", name, "-v", value)
             run(*target, "--login")
             yield
         finally:
             run(*target, "--logout")
-            iscsid.terminate()
 
 
-def _discovered(portal: str) -> list[str]:
-    command = ["iscsiadm", "-m", "discovery", "-t", "sendtargets", "-p", portal.partition(",")[0]]
+def discovered(portal: str, *options: str) -> list[str]:
+    """Return the lines of a discovery by SendTargets; none while iscsid does not answer."""
+    address = portal.partition(",")[0]
+    command = ["iscsiadm", "-m", "discovery", "-t", "sendtargets", "-p", address, *options]
     return subprocess.run(command, check=False, capture_output=True, text=True).stdout.splitlines()

@@ -364,11 +364,13 @@ def test_sc_12_restart_and_tagging(
 
 
 @pytest.mark.parametrize(
-    ("device_type", "flags", "asked"), [(5, 0, False), (0x0E, 0, False), (5, 1 << 17, True)]
+    ("device_type", "flags", "asked"),
+    [(5, 0, True), (0x0E, 0, True), (5, 1 << 17, True), (5, 1 << 18, False)],
 )
-def test_sc_12_cds_are_not_asked_for_luns(
+def test_sc_12_cds_are_asked_for_luns_as_disks_are(
     subsystem: Subsystem, driver: ScriptedDriver, device_type: int, flags: int, asked: bool
 ) -> None:
+    """The kernel marks CDs NOREPORTLUN when it has the flags that decide in its hand already."""
     subsystem.quirks.add(f"SCRIPTED:Scripted disk:{flags}")
     driver.unit(0, 0, 0, inquiry_data(device_type=device_type))
     driver.start(subsystem)

@@ -37,8 +37,7 @@ def expected(target: Description) -> list[int]:
     if verdict(first) == "silent":  # SC-20
         return []
     found = [0] if verdict(first) == "device" else []
-    shy = bool(found) and first.inquiry[0] & 0x1F in (0x05, 0x0E)  # SC-12
-    if target.refuses or shy or level(first) < 4:  # SC-21, SC-25
+    if target.refuses or level(first) < 4:  # SC-21, SC-25
         for lun in range(1, 8 if level(first) < 4 else 256):
             if verdict(target.units.get(lun, MISSING)) != "device":
                 break
