@@ -141,7 +141,7 @@ def test_change_and_trigger_are_events_as_well(begin: Begin) -> None:
 
 
 def test_trigger_by_what_rules_gave(start_up: Callable[..., Up], tmp_path: Path) -> None:
-    write(tmp_path, r50_a='KERNEL=="sg0", ENV{MINE}="yes", RUN{builtin}+="log $env{ACTION}"\n')
+    write(tmp_path, r50_a='KERNEL=="sg0", ENV{MINE}="yes", TAG+="mine", RUN{builtin}+="log $env{ACTION}"\n')
     up = start_up(config=CONFIG).ready()
     wait_for_agents(up, 3)
     done = up.run("trigger", "--verbose", "--settle", "--property-match=MINE=y*", "--sysname-match=sg[0-9]")
@@ -149,6 +149,8 @@ def test_trigger_by_what_rules_gave(start_up: Callable[..., Up], tmp_path: Path)
     (event,) = up.json("events", "--since", "3")["items"]
     assert [run["status"] for run in event["agents"]] == [0], "settled: it has run by now"
     assert up.run("trigger", "-n", "-v", "--property-match=MINE=no").stdout == ""
+    assert up.run("trigger", "-n", "-v", "--sysname-match=sg*", "--tag-match=mine").stdout == done.stdout
+    assert up.run("trigger", "-n", "-v", "--tag-match=mine", "--tag-match=yours").stdout == ""
 
 
 def test_log_is_a_line_of_the_log(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:

@@ -268,6 +268,10 @@ def test_trigger(policy_up: Callable[..., Up], tmp_path: Path) -> None:
     named = up.run("trigger", "-n", "-v", "--sysname-match=sg*", "--attr-nomatch=model=Good*")
     assert named.stdout.splitlines() == ["/sys/devices/midlayer/host0/target0:0:0/0:0:0:1/scsi_generic/sg1"]
     assert up.run("trigger", "-n", "-v", "--subsystem-nomatch=scsi*").stdout == ""
+    below = up.run("trigger", "-n", "-v", "-y", "sg*", "-b", "/sys/devices/midlayer/host0/target0:0:0/")
+    assert below.stdout.splitlines() == [f"{lun[:-1]}{each}/scsi_generic/sg{each}" for each in (0, 1)]
+    assert up.run("trigger", "-n", "-v", "--parent-match=0:0:0:0").stdout.splitlines() == [lun, f"{lun}/{sg}"]
+    assert up.run("trigger", "-n", "-v", "--parent-match=host1").stdout == ""
     assert up.run("trigger", "-n", "-v", "--property-match=ID_SERIAL=*").stdout == "", "no rule gave any"
     assert up.json("status")["event_count"] == before, "a dry run changes nothing"
     assert up.run("trigger", "--action=explode").returncode == 1

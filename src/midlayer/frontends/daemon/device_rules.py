@@ -319,6 +319,15 @@ class DeviceRules:
             known = self._known.get(address)
         return {} if known is None else {k: v for one in known.properties.values() for k, v in one.items()}
 
+    def tags(self, address: str) -> frozenset[str]:
+        """Return the tags that rules gave a device and its nodes."""
+        with self._lock:
+            known = self._known.get(address)
+        if known is None:
+            return frozenset()
+        given = (one.get("CURRENT_TAGS", "") for one in known.properties.values())
+        return frozenset(tag for text in given for tag in text.split(":") if tag)
+
     def find(self, link: str) -> Address | None:
         """Return whose name a link is: of two devices the one of higher priority, then the older one."""
         name = link.removeprefix("/dev/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -27,6 +28,9 @@ class TriggerMatch:
         attributes: All of them have to fit the device.
         not_attributes: None of them may.
         properties: One of those that rules gave the device has to fit one of these, if there are any.
+        tags: Rules have to have given all of them to the device or its nodes.
+        parents: It has to be below one of these, or be it, if there are any: ``host2``, ``target2:0:1``,
+            ``2:0:1:0``, or a path below ``/sys`` that ends so.
     """
 
     subsystems: Sequence[str] = ()
@@ -35,6 +39,8 @@ class TriggerMatch:
     attributes: Pairs = ()
     not_attributes: Pairs = ()
     properties: Pairs = ()
+    tags: Sequence[str] = ()
+    parents: Sequence[str] = ()
 
     def objects(self, record: DeviceRecord) -> list[str]:
         """Return the subsystems of those objects of a device that fit."""
@@ -46,14 +52,25 @@ class TriggerMatch:
             and not any(fnmatchcase(subsystem, pattern) for pattern in self.not_subsystems)
         ]
 
-    def fits(self, record: DeviceRecord, properties: Mapping[str, str]) -> bool:
-        """Say whether a device fits; `properties` are those that rules gave it."""
+    def fits(
+        self, record: DeviceRecord, properties: Mapping[str, str], tags: AbstractSet[str] = frozenset()
+    ) -> bool:
+        """Say whether a device fits; `properties` and `tags` are those that rules gave it."""
         shown = {"rev": record.facts["revision"], **record.facts}
         return (
             all(_has(shown, *pair) for pair in self.attributes)
             and not any(_has(shown, *pair) for pair in self.not_attributes)
             and (not self.properties or any(_has(properties, *pair) for pair in self.properties))
+            and tags >= set(self.tags)
+            and (not self.parents or any(_below(record.address, parent) for parent in self.parents))
         )
+
+
+def _below(address: str, parent: str) -> bool:
+    """Return whether a device is below an object of sysfs, or is it."""
+    host, channel, target, _ = address.split(":")
+    above = (f"host{host}", f"target{host}:{channel}:{target}", address)
+    return parent.rstrip("/").rpartition("/")[2] in above
 
 
 def _objects(record: DeviceRecord) -> dict[str, str]:

@@ -27,6 +27,11 @@ def add(verbs: Verbs) -> None:
     trigger.add_argument("-S", "--subsystem-nomatch", action="append", default=[], metavar="PATTERN")
     trigger.add_argument("-p", "--property-match", action="append", default=[], metavar="KEY=PATTERN")
     trigger.add_argument("-y", "--sysname-match", action="append", default=[], metavar="PATTERN")
+    trigger.add_argument("-g", "--tag-match", action="append", default=[], metavar="TAG")
+    trigger.add_argument(
+        "-b", "--parent-match", action="append", default=[], metavar="PARENT",
+        help="host2, target2:0:1, or its path below /sys",
+    )  # fmt: skip
     trigger.add_argument("-w", "--settle", action="store_true", help="wait until agents and rules have run")
     trigger.add_argument("-n", "--dry-run", action="store_true", help="do nothing; with --verbose, say which")
     trigger.add_argument("-v", "--verbose", action="store_true", help="print the paths of what fits")
