@@ -1,4 +1,4 @@
-"""CHAP secrets, each in a file that only its owner can read."""
+"""CHAP secrets and tokens, each in a file that only its owner can read."""
 
 from __future__ import annotations
 

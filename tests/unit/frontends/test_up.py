@@ -148,6 +148,39 @@ def test_tcp_where_asked(start_up: StartUp) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
 
 
+def test_who_comes_by_tcp_has_to_know_the_token(start_up: StartUp, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("open sesame please\n")
+    config = f'[daemon]\ntoken_file = "{token}"\n'
+    others_may_read = start_up("--listen", "127.0.0.1:0", config=config)
+    assert others_may_read.end() == 1
+    assert f"others may read it (mode 0644); run: chmod 600 {token}" in others_may_read.output
+    token.chmod(0o600)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    up = start_up("--listen", f"127.0.0.1:{port}", config=config).ready()
+    for header, status in (
+        ("", 401),
+        ("Authorization: Bearer open sesame\r\n", 401),
+        ("Authorization: Basic open sesame please\r\n", 401),
+        ("Authorization: Bearer open sesame please\r\n", 200),
+    ):
+        with socket.create_connection(("127.0.0.1", port), 20) as connection:
+            connection.sendall(f"GET /v1/status HTTP/1.0\r\n{header}\r\n".encode())
+            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode()), header
+        assert (b"not authorized: send the header" in answer) is (status == 401)
+    assert up.json("status")["hosts"] == 0, "the Unix socket has a mode instead"
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:8649", "[::]:8649", "192.0.2.1:8649", "somewhere:8649"])
+def test_beyond_this_machine_with_a_token_alone(start_up: StartUp, address: str) -> None:
+    up = start_up(config=f'[daemon]\nlisten = "{address}"\n')
+    assert up.end() == 1
+    assert "choose a loopback address, or set token_file in [daemon]" in up.output
+    assert not up.state.exists()
+
+
 @pytest.mark.parametrize(
     ("config", "says"),
     [

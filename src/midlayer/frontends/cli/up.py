@@ -18,11 +18,12 @@ from midlayer.errors import MidlayerError
 from midlayer.frontends.cli.lists import print_attached
 from midlayer.frontends.cli.output import fitted
 from midlayer.frontends.cli.wording import event_line
-from midlayer.frontends.config import OWN_HOSTS_FROM, Config, load, parse_listen
+from midlayer.frontends.config import OWN_HOSTS_FROM, Config, check_open, load, parse_listen
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.serve import serve, tcp_socket, unix_socket
 from midlayer.frontends.nodes.up import serve_nodes
 from midlayer.frontends.places import default_socket, default_state
+from midlayer.secret_files import read_secret
 from midlayer.standards.spc import Inquiry
 from midlayer.upper.scsimon import Event, Kind
 from midlayer.upper.sg import execute
@@ -44,6 +45,8 @@ def up(options: argparse.Namespace) -> int:
         else Config(kernel=True, first_host_no=OWN_HOSTS_FROM)
     )
     listen = parse_listen(options.listen) if options.listen is not None else config.listen
+    check_open(listen, config.token_file)
+    token = read_secret(config.token_file) if config.token_file is not None else None
     state = options.state or config.state or default_state()
     path = options.socket or config.socket or default_socket()
     with ExitStack() as stack, suppress(KeyboardInterrupt):  # told to end while it was coming up
@@ -58,8 +61,9 @@ def up(options: argparse.Namespace) -> int:
             sockets.append(stack.enter_context(closing(tcp_socket(*listen))))
         daemon.start()
         serve_nodes(stack, daemon, path, mount=options.nodes, cuse=options.nodes_cuse)
-        begin = partial(printer.greet, path, state, listen, config_given=options.config is not None)
-        serve(daemon, sockets, started=lambda: printer.start(begin, show=options.show, socket=path))
+        greet = partial(printer.greet, path, state, listen, config_given=options.config is not None)
+        begin = partial(printer.start, greet, show=options.show, socket=path)
+        serve(daemon, sockets, started=begin, token=token)
     return 0
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from midlayer.frontends.config.general import parse_listen, read_daemon, read_log, read_subsystem
+from midlayer.frontends.config.general import check_open, parse_listen, read_daemon, read_log, read_subsystem
 from midlayer.frontends.config.hosts import read_hosts
 from midlayer.frontends.config.model import OWN_HOSTS_FROM, Config
 from midlayer.frontends.config.policy import read_agents, read_limits, read_quarantine
@@ -18,7 +18,7 @@ from midlayer.frontends.fault_tables import read_faults
 from midlayer.frontends.filter_tables import read_filters
 from midlayer.frontends.toml_text import TableMistake, parse_toml, read_text
 
-__all__ = ["OWN_HOSTS_FROM", "TABLES", "Config", "load", "parse", "parse_listen"]
+__all__ = ["OWN_HOSTS_FROM", "TABLES", "Config", "check_open", "load", "parse", "parse_listen"]
 
 TABLES: Mapping[str, Callable[[Any, Path], Mapping[str, Any]]] = {
     "daemon": read_daemon,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ def read_daemon(table: object, base: Path) -> dict[str, Any]:
     def path(value: object) -> Path:
         return path_from(base, value)
 
-    return read_table(table, "daemon", {"socket": path, "listen": _listen, "state": path})
+    return read_table(table, "daemon", {"socket": path, "listen": _listen, "token_file": path, "state": path})
 
 
 def read_log(table: object, _base: Path) -> dict[str, Any]:
@@ -42,6 +43,25 @@ def parse_listen(value: object) -> tuple[str, int]:
     if match is None or int(match[3]) > 65535:
         raise UsageError(f"{value!r} must be an address and a port, such as 127.0.0.1:8649")
     return match[1] or match[2], int(match[3])
+
+
+def check_open(listen: tuple[str, int] | None, token_file: Path | None) -> None:
+    """Make sure that who can reach a port from elsewhere has to know a token.
+
+    Raises:
+        UsageError: If `listen` is no loopback address, and there is no token.
+    """
+    if listen is None or token_file is not None or listen[0] == "localhost":
+        return
+    try:
+        loopback = ipaddress.ip_address(listen[0]).is_loopback
+    except ValueError:  # a name, which may lead anywhere
+        loopback = False
+    if not loopback:
+        raise UsageError(
+            f"listen {listen[0]}:{listen[1]}: who reaches it can send any SCSI command; "
+            "choose a loopback address, or set token_file in [daemon]"
+        )
 
 
 def _listen(value: object) -> tuple[str, int]:

@@ -28,6 +28,7 @@ class Config:
         sessions: Sessions with iSCSI targets, each of which is a host.
         socket: Path of the Unix socket, or None for the default one.
         listen: Host and port to serve on as well, or None.
+        token_file: What is in it has to be known by who comes there; None if everybody may come.
         state: State directory, or None for the default one.
         keep_events, keep_detached: How much of the past stays readable.
         first_host_no: Lowest number of a host of ours.
@@ -48,6 +49,7 @@ class Config:
     sessions: tuple[SessionSpec, ...] = ()
     socket: Path | None = None
     listen: tuple[str, int] | None = None
+    token_file: Path | None = None
     state: Path | None = None
     keep_events: int = 100_000
     keep_detached: int = 1000

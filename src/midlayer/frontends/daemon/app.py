@@ -31,6 +31,7 @@ from midlayer.frontends.daemon.rules import add_rules
 from midlayer.frontends.daemon.sg_debug import add_sg_debug
 from midlayer.frontends.daemon.stream import Followers, server_sent_events
 from midlayer.frontends.daemon.targets import add_targets
+from midlayer.frontends.daemon.token import TokenRequired
 from midlayer.frontends.daemon.waiting import DeviceThreads
 from midlayer.frontends.exit_status import SYNTAX_ERROR, of_error
 from midlayer.upper.sg import execute
@@ -58,8 +59,13 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_app(daemon: Daemon) -> FastAPI:
-    """Return the application for a daemon; ``app.state.followers`` are those who wait for events."""
+def make_app(daemon: Daemon, token: bytes | None = None) -> FastAPI:
+    """Return the application for a daemon; ``app.state.followers`` are those who wait for events.
+
+    Args:
+        daemon: Whose.
+        token: What who comes by TCP has to know; None if everybody may come.
+    """
     app = FastAPI(
         title="midlayer",
         version=VERSION,
@@ -69,6 +75,7 @@ def make_app(daemon: Daemon) -> FastAPI:
     app.state.followers = Followers(daemon.scsimon)
     app.state.device_threads = DeviceThreads()
     app.add_middleware(BodyLimit)
+    app.add_middleware(TokenRequired, token=token)  # outermost: nothing is looked at before it
     app.add_exception_handler(errors.MidlayerError, _problem)
     app.add_exception_handler(RequestValidationError, _wrong_shape)
     app.add_exception_handler(HTTPException, _no_such_place)

@@ -68,13 +68,23 @@ def tcp_socket(host: str, port: int) -> socket.socket:
         raise DaemonError(f"listen {host}:{port}: {error.strerror or error}") from error
 
 
-def serve(daemon: Daemon, sockets: list[socket.socket], *, started: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `started` is called, in a thread, once the API answers."""
-    asyncio.run(_serve(daemon, sockets, started))
+def serve(
+    daemon: Daemon, sockets: list[socket.socket], *, started: Callable[[], None], token: bytes | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        daemon: Whose API.
+        sockets: Where; from `unix_socket` and `tcp_socket`.
+        started: Called, in a thread, once the API answers.
+        token: What who comes by TCP has to know; None if everybody may come.
+    """
+    asyncio.run(_serve(ApiServer(daemon, token), daemon, sockets, started))
 
 
-async def _serve(daemon: Daemon, sockets: list[socket.socket], started: Callable[[], None]) -> None:
-    server = ApiServer(daemon)
+async def _serve(
+    server: ApiServer, daemon: Daemon, sockets: list[socket.socket], started: Callable[[], None]
+) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
@@ -103,8 +113,8 @@ class ApiServer(uvicorn.Server):
         followers: Who waits for events now.
     """
 
-    def __init__(self, daemon: Daemon) -> None:
-        app = make_app(daemon)
+    def __init__(self, daemon: Daemon, token: bytes | None = None) -> None:
+        app = make_app(daemon, token)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1
         )

@@ -19,9 +19,7 @@ def _add_up(verbs: Verbs) -> None:
     up.add_argument("--config", type=Path, metavar="FILE", help="TOML; without it, the kernel's hosts alone")
     up.add_argument("--state", type=Path, metavar="DIR", help="directory of the event log")
     up.add_argument("--socket", type=Path, metavar="PATH", help="the Unix socket to serve on")
-    up.add_argument(
-        "--listen", metavar="ADDRESS:PORT", help="serve on TCP as well; there is no authentication"
-    )
+    up.add_argument("--listen", metavar="ADDRESS:PORT", help="serve on TCP as well; see token_file")
     up.add_argument(
         "--nodes", type=Path, metavar="DIR", help="mount dev/sgN, proc/scsi and sys in a directory (FUSE)"
     )
