@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
 
 from midlayer.mid.command import HostByte
+from midlayer.standards.sam import Status
 from midlayer.standards.sbc import Read10, Write10
 from midlayer.standards.spc import TestUnitReady
 
@@ -131,6 +132,16 @@ class Answer(NamedTuple):
 
 
 HOST_BYTES = [Answer(host_byte=code) for code in HostByte if code]
+SENSES = (
+    "0/00/00", "1/18/00", "2/04/01", "2/04/02", "2/3A/00", "3/11/00", "3/0C/00", "4/44/00", "5/20/00",
+    "5/21/00", "5/24/00", "5/25/00", "6/28/00", "6/29/00", "6/2A/09", "6/3F/0E", "7/27/00", "7/27/07",
+    "8/00/00", "A/0D/00", "B/00/00", "B/10/01", "B/47/03", "D/00/00", "E/1D/00",
+)  # fmt: skip
+ANSWERS = [
+    *(Answer(0, Status.CHECK_CONDITION, *(int(code, 16) for code in sense.split("/"))) for sense in SENSES),
+    *(Answer(status=status) for status in Status if status not in (Status.GOOD, Status.CHECK_CONDITION)),
+]
+"""Each sense key, as a device would use it, and each other status."""
 
 
 @pytest.fixture(scope="module")
@@ -168,17 +179,33 @@ def _id(answer: Answer) -> str:
     return "/".join(f"{code:x}" for code in answer)
 
 
+def undisturbed(disk: KernelDisk, rule: str, play: Callable[[], Seen]) -> Seen:
+    """Put an error in force and play, again if somebody else may have met the error."""
+    for _ in range(DISTURBED_AT_MOST):
+        disk.put([rule])
+        seen = play()
+        disk.recover()
+        if not disk.met_others:
+            break
+    return seen
+
+
 @pytest.mark.parametrize("count", [1, 0], ids=["once", "always"])
 @pytest.mark.parametrize("answer", HOST_BYTES, ids=_id)
 def test_host_bytes_of_a_read_of_the_block_layer(
     kernel_disk: KernelDisk, our_disk: OurDisk, answer: Answer, count: int
 ) -> None:
     """The kernel's sd may retry it once, and so may we."""
-    for _ in range(DISTURBED_AT_MOST):
-        kernel_disk.put([answer.theirs(-count or 1, READ_10[0])])
-        theirs = kernel_disk.read_blocks(count + 1)
-        kernel_disk.recover()
-        if not kernel_disk.met_others:
-            break
+    rule = answer.theirs(-count or 1, READ_10[0])
+    theirs = undisturbed(kernel_disk, rule, lambda: kernel_disk.read_blocks(count + 1))
     our_disk.put([answer.ours(count, READ_10[0])])
     same(our_disk.read_blocks(READ_10, count + 1), theirs)
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=_id)
+def test_answers_to_a_read_of_a_program(kernel_disk: KernelDisk, our_disk: OurDisk, answer: Answer) -> None:
+    """By sg: one READ is answered, and then there is one that is carried out."""
+    rule = answer.theirs(-1, READ_10[0])
+    theirs = undisturbed(kernel_disk, rule, lambda: kernel_disk.play([READ, READ]))
+    our_disk.put([answer.ours(1, READ_10[0])])
+    same(our_disk.play([READ, READ]), theirs)
