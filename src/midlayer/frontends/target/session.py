@@ -371,8 +371,10 @@ class Session:
             return None
         try:
             put()
-            pieces = b"".join(bytes(piece) for piece in self.iscsi.take_output())
-            return self._socket.send(pieces, socket.MSG_DONTWAIT) == len(pieces)
+            total = self.iscsi.output_bytes
+            pieces = self.iscsi.take_output()
+            # Not joined: what was lent is for the kernel to touch, which survives when it is gone.
+            return self._socket.sendmsg(pieces, (), socket.MSG_DONTWAIT) == total
         except OSError:
             return False
         finally:

@@ -56,6 +56,7 @@ class RecordFilter(Filter):
             self._comes_up(number, command, self.clock.monotonic() - began_s)
             done(command)
 
+        command.borrows = False  # what is looked at must not be lent: to touch a page that is gone would kill
         try:
             busy = behind(command, coming_up)
         except BaseException:

@@ -362,7 +362,8 @@ def test_a_file_lends_what_is_in_memory(unit: MakeUnit, tmp_path: Path) -> None:
     assert (command.data_in.readonly, bytes(command.data_in)) == (True, pattern(65536))
     execute(device, cdb(WRITES[10], 9, 1), data_out=b"n" * 512)
     assert bytes(command.data_in[512:1024]) == b"n" * 512, "no copy was made"
-    assert not lend(device, 8, 8, 4096).data_in.readonly  # type: ignore[union-attr]
+    assert lend(device, 8, 8, 4096).data_in.readonly  # type: ignore[union-attr]
+    assert not lend(device, 8, 7, 3584).data_in.readonly  # type: ignore[union-attr]
     device.hostdata.resize(2 << 20)
     execute(device, bytes(6))  # the unit attention
     execute(device, cdb(WRITES[10], 2048, 128), data_out=pattern(65536))

@@ -99,6 +99,7 @@ def _carry_out(fault: Fault, command: Command, done: Done, behind: QueueCommand,
     """Let the device do its work, and change data and answer on the way up."""
     rule = fault.rule
     data_in, data_out = command.data_in, command.data_out
+    command.borrows = False  # what is kept, or looked at, must not be lent: it may be gone by then
     if data_in is not None and (rule.short or rule.corrupt):
         command.data_in = memoryview(bytearray(len(data_in)))
     elif data_out is not None and rule.corrupt:
@@ -131,11 +132,8 @@ def _take_data(fault: Fault, command: Command, data_in: memoryview) -> None:
     count = max(0, len(sent) - command.residual - fault.rule.short)
     data = bytearray(sent[:count])
     fault.damage(data)
-    if command.borrows:  # the submitter takes any buffer, and its own may be no more than a length
-        command.data_in = memoryview(data + bytes(len(sent) - count))
-    else:
-        data_in[:count] = data
-        command.data_in = data_in
+    data_in[:count] = data
+    command.data_in = data_in
     command.residual = len(sent) - count
 
 
