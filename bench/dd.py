@@ -99,7 +99,7 @@ def _judge(below: list[str], source: str, target: str, depth: int) -> float:
 
 def main() -> int:
     """Load scsi_debug in this machine, a guest, and measure on it."""
-    for delay in ("ndelay=0", "ndelay=100000"):
+    for delay in ("delay=0", "ndelay=100000"):
         arguments = ["modprobe", "scsi_debug", "dev_size_mb=64", "max_queue=64", delay]
         subprocess.run(arguments, check=True)
         node, _ = scsi_debug_nodes()

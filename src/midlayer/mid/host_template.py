@@ -103,6 +103,9 @@ class HostTemplate(RecoveryCallbacks):
     scans_itself: bool = False
     """OPTIONAL. True if only the driver can find devices, by `user_scan` (the kernel's own hosts)."""
 
+    queuecommand_may_block: bool = False
+    """OPTIONAL. True if a command without `on_finished` keeps its thread in `queuecommand` until its end."""
+
     answers_in_order: bool = False
     """OPTIONAL. True if devices answer what a recording has, in its order: nobody may ask them by the way."""
 

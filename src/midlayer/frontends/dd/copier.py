@@ -1,7 +1,8 @@
 """The copy itself: chunks go from read to write to verify, as many at once as the ends have room for.
 
-One thread does it all. What a file does has ended when the call returns; what a device does is heard of
-through a queue, which is the only place where the copy waits::
+One thread does it all, or several where a device keeps them waiting (`threads`). What a file does has ended
+when the call returns; what a device does then as well, and else is heard of through a queue, which is the
+only place where one thread waits::
 
     read ──> write ──> verify ──> done
       └────> skip ───────┘ └─> compare ─┘
@@ -62,17 +63,18 @@ class Copier:
             usual = min(usual, 256)
         self._per_chunk = operands.blocks_per_transfer or usual
         reach = self.count or 0
+        self._by_threads = source.waits or target.waits
         for end in (source, target):
-            end.plan(reach, self._per_chunk)
+            end.plan(reach, self._per_chunk, at_once=self._by_threads)
         self._zeros = bytes(self._per_chunk * size)
         self._log: ResumeLog | None = None
         self._marked = 0
-        both = bool(source.block_size) and bool(target.block_size)
+        both = bool(source.block_size) and bool(target.block_size) and not self._by_threads
         self._free = [self._new_chunk() for _ in range(operands.depth * (2 if both else 1))]
-        self._active = 0
+        self._due: deque[Chunk] = deque()  # chunks whose next step nobody has begun
+        self.active = 0
         self._next_index = self._next_at = 0
         self._over = False
-        self._ended: deque[Ended] = deque()
         self._done_early: dict[int, int] = {}  # blocks by index, of chunks that were done before others
         self._low_index = self.done = 0
 
@@ -86,24 +88,53 @@ class Copier:
         if log is not None:
             self._resume(log)
         self.counts.total = self.count
-        while True:
-            while self._ended:
-                self._advance(*self._ended.popleft())
-            on_progress(self.done)
-            if self._may_read():
-                self._start_read()
-            elif self._active:
-                self._news.get()
-                self._ended.extend(self._source.ended())
-                self._ended.extend(self._target.ended())
-            else:
-                break
+        if self._by_threads:
+            from midlayer.frontends.dd.threads import Threads
+
+            Threads(self, len(self._free), on_progress).run()
+        else:
+            self._run_alone(on_progress)
         whole = self.counts.records_in[0] + self.counts.resumed
         if not self.counts.records_in[1]:
             self._target.finish(whole * self._size)
         if self._operands.sync or log is not None:
             self._target.flush()
         self._mark(at_the_end=True)
+
+    def _run_alone(self, on_progress: Callable[[int], None]) -> None:
+        while True:
+            chunk = self.next_chunk()
+            if chunk is not None:
+                self.take_back(self.send(chunk))
+            elif self.active:
+                self._news.get()
+                self.take_back(self._source.ended())
+                self.take_back(self._target.ended())
+            else:
+                return
+            on_progress(self.done)
+
+    # What moves the copy on. Nothing of it may run in two threads at once, but for `send`.
+
+    def next_chunk(self) -> Chunk | None:
+        """Return a chunk to send: one that has come some way, else a new one; None if there is none now."""
+        if self._due:
+            return self._due.popleft()
+        left = self.count is None or self._next_at < self.count
+        return self._start_read() if left and self._free and not self._over else None
+
+    def must_keep_order(self, chunk: Chunk) -> bool:
+        """Say whether no other chunk may be sent before this one has been."""
+        return self._source.reads_in_order and chunk.step == "read"
+
+    def send(self, chunk: Chunk) -> list[Ended]:
+        """Begin the step of a chunk, and return what has ended thereby."""
+        return _SENDS[chunk.step](self, chunk)
+
+    def take_back(self, ended: list[Ended]) -> None:
+        """Settle what happens to chunks whose step has ended."""
+        for chunk, result in ended:
+            self._advance(chunk, result)
 
     def _new_chunk(self) -> Chunk:
         # Pages of their own: direct I/O, of sg and of files, needs the alignment.
@@ -116,26 +147,20 @@ class Copier:
 
     # Reading
 
-    def _may_read(self) -> bool:
-        left = self.count is None or self._next_at < self.count
-        return left and bool(self._free) and not self._over
-
-    def _start_read(self) -> None:
+    def _start_read(self) -> Chunk:
         chunk = self._free.pop()
         left = self._per_chunk if self.count is None else self.count - self._next_at
         chunk.index, chunk.at, chunk.blocks = self._next_index, self._next_at, min(self._per_chunk, left)
         chunk.length = chunk.blocks * self._size
         self._next_index += 1
         self._next_at += chunk.blocks
-        self._active += 1
-        self._begin(chunk, "read")
+        self.active += 1
+        chunk.step, chunk.tries = "read", 0
+        return chunk
 
     def _begin(self, chunk: Chunk, step: str) -> None:
         chunk.step, chunk.tries = step, 0
-        self._send(chunk)
-
-    def _send(self, chunk: Chunk) -> None:
-        self._ended.extend(_SENDS[chunk.step](self, chunk))
+        self._due.append(chunk)
 
     def _advance(self, chunk: Chunk, result: Result | None) -> None:
         if result is None or (result.ok and not (result.residual and chunk.step in ("read", "compare"))):
@@ -210,7 +235,7 @@ class Copier:
         passing = sense is not None and sense.key in _PASSING
         if chunk.tries <= self._operands.retries + (_MOST_PASSING if passing else 0):
             self.counts.retries += 1
-            self._send(chunk)
+            self._due.append(chunk)
         elif chunk.step == "verify" and sense is not None and sense.key == SenseKey.ILLEGAL_REQUEST:
             self._read_back(chunk)
         elif not self._operands.coe or not self._may_go_on(chunk, result):
@@ -237,7 +262,7 @@ class Copier:
     # The end of a chunk
 
     def _finished(self, chunk: Chunk) -> None:
-        self._active -= 1
+        self.active -= 1
         self._free.append(chunk)
         self._done_early[chunk.index] = chunk.blocks if chunk.length else 0
         while (blocks := self._done_early.pop(self._low_index, None)) is not None:

@@ -1,10 +1,13 @@
-"""A SCSI device as an end of a copy: commands at a depth, by a session."""
+"""A SCSI device as an end of a copy.
+
+Commands go by a session, which keeps many on their way; or one by one in the thread of the caller, where
+that is how they get to the device: the kernel's, of which several threads make many; the daemon's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from midlayer.errors import UsageError
 from midlayer.frontends.cli.client import Executor
@@ -12,7 +15,7 @@ from midlayer.frontends.dd.ends import Chunk, Ended
 from midlayer.frontends.dd.operands import Operands
 from midlayer.frontends.dd.transfers import MakeCdb, maker
 from midlayer.frontends.naming import for_the_daemon
-from midlayer.mid.command import Result
+from midlayer.mid.command import Buffer, Result
 from midlayer.standards.sbc import (
     ReadCapacity10,
     ReadCapacity10Data,
@@ -25,51 +28,12 @@ from midlayer.standards.sbc import (
 )
 from midlayer.standards.sense import SenseKey
 from midlayer.standards.spc import Inquiry
-from midlayer.upper.sg import BoundDevice, Request
+from midlayer.upper.sg import BoundDevice, Request, Session
 
 _UNIT_ATTENTIONS = 8
 _USUAL_BYTES = 64 << 10
+_MOST_THREADS = 64
 _NOTHING_TO_FLUSH = (SenseKey.ILLEGAL_REQUEST,)
-
-
-class Commands(Protocol):
-    """What an end needs of a `midlayer.Session`."""
-
-    def submit(self, requests: Iterable[Request | bytes]) -> list[int]: ...
-    def receive_many(
-        self, limit: int | None = None, timeout_s: float | None = None
-    ) -> list[tuple[int, Result]]: ...
-    def close(self, *, abort: bool = False) -> None: ...
-
-
-class _OneByOne:
-    """In the place of a session, for a device that takes one command at a time: the daemon's, by its API."""
-
-    def __init__(self, device: Executor, on_ready: Callable[[], None]) -> None:
-        self._device, self._on_ready = device, on_ready
-        self._results: list[tuple[int, Result]] = []
-        self._last = -1
-
-    def submit(self, requests: Iterable[Request | bytes]) -> list[int]:
-        pack_ids = []
-        for request in requests:
-            assert isinstance(request, Request)
-            self._last += 1
-            cdb, data_out, data_in, timeout_s = request
-            result = self._device.execute(cdb, data_out=data_out, data_in=data_in, timeout_s=timeout_s)
-            self._results.append((self._last, result))
-            pack_ids.append(self._last)
-        self._on_ready()
-        return pack_ids
-
-    def receive_many(
-        self, limit: int | None = None, timeout_s: float | None = None
-    ) -> list[tuple[int, Result]]:
-        results, self._results = self._results, []
-        return results
-
-    def close(self, *, abort: bool = False) -> None:
-        """Nothing is on its way."""
 
 
 def open_device_end(
@@ -106,6 +70,8 @@ def _open(name: str, flags: frozenset[str], socket: Path | None) -> Executor:
 class DeviceEnd:
     """A device; see `ends.End`."""
 
+    reads_in_order = False
+
     def __init__(
         self, name: str, device: Executor, operands: Operands, *, writes: bool, on_ready: Callable[[], None]
     ) -> None:
@@ -120,11 +86,9 @@ class DeviceEnd:
             raise UsageError(f"dd: {what}={self._begin}: {name} has {blocks} blocks")
         self.capacity: int | None = blocks - self._begin
         self.most_bytes = _most_bytes(device, self.block_size)
-        self._commands: Commands
-        if isinstance(device, BoundDevice):
-            self._commands = device.session(depth=operands.depth, on_ready=on_ready)
-        else:
-            self._commands = _OneByOne(device, on_ready)
+        self._on_ready = on_ready
+        self._session: Session | None = None
+        self.waits = _waits(device) and operands.depth <= _MOST_THREADS
         self._on_their_way: dict[int, Chunk] = {}
         self._writes = writes
 
@@ -132,8 +96,8 @@ class DeviceEnd:
         if block_size != self.block_size:
             raise UsageError(f"dd: bs={block_size}: {self.name} has blocks of {self.block_size} bytes")
 
-    def plan(self, count: int, most_blocks: int) -> None:
-        """Settle which CDBs are used, from the size of the copy.
+    def plan(self, count: int, most_blocks: int, *, at_once: bool) -> None:
+        """Settle how commands go, and which CDBs are used, from the size of the copy.
 
         Raises:
             UsageError: If it does not fit into CDBs of the size that is wanted.
@@ -148,17 +112,19 @@ class DeviceEnd:
 
         self._read_cdb, self._write_cdb = make("read"), make("write") if self._writes else make("read")
         self._verify_cdb = make("verify") if self._operands.verify and self._writes else None
+        if isinstance(self._device, BoundDevice) and not at_once:
+            self._session = self._device.session(depth=self._operands.depth, on_ready=self._on_ready)
 
     def read(self, chunk: Chunk) -> list[Ended]:
         cdb = self._read_cdb(self._begin + chunk.at, chunk.blocks)
-        return self._send(chunk, Request(cdb, None, chunk.data, self._operands.timeout_s))
+        return self._send(chunk, cdb, None, chunk.data)
 
     def write(self, chunk: Chunk) -> list[Ended]:
         whole = chunk.blocks * self.block_size
         if chunk.length < whole:
             chunk.room[chunk.length : whole] = bytes(whole - chunk.length)
         cdb = self._write_cdb(self._begin + chunk.at, chunk.blocks)
-        return self._send(chunk, Request(cdb, chunk.room[:whole], None, self._operands.timeout_s))
+        return self._send(chunk, cdb, chunk.room[:whole])
 
     def skip(self, chunk: Chunk) -> list[Ended]:
         if not self._unmaps:
@@ -168,18 +134,20 @@ class DeviceEnd:
         )
         parameters = encode_unmap_list([descriptor])
         cdb = Unmap(parameter_list_length=len(parameters)).encode()
-        return self._send(chunk, Request(cdb, parameters, None, self._operands.timeout_s))
+        return self._send(chunk, cdb, parameters)
 
     def verify(self, chunk: Chunk) -> list[Ended]:
         assert self._verify_cdb is not None
         cdb = self._verify_cdb(self._begin + chunk.at, chunk.blocks)
         whole = chunk.room[: chunk.blocks * self.block_size]
-        return self._send(chunk, Request(cdb, whole, None, self._operands.timeout_s))
+        return self._send(chunk, cdb, whole)
 
     def ended(self) -> list[Ended]:
+        if self._session is None:
+            return []
         return [
             (self._on_their_way.pop(pack_id), result)
-            for pack_id, result in self._commands.receive_many(timeout_s=0)
+            for pack_id, result in self._session.receive_many(timeout_s=0)
         ]
 
     def salvage(self, chunk: Chunk) -> list[int]:
@@ -206,14 +174,25 @@ class DeviceEnd:
         """A device keeps its size."""
 
     def close(self, *, abort: bool) -> None:
-        self._commands.close(abort=abort)
+        if self._session is not None:
+            self._session.close(abort=abort)
         self._device.close()
 
-    def _send(self, chunk: Chunk, request: Request) -> list[Ended]:
+    def _send(
+        self, chunk: Chunk, cdb: bytes, data_out: Buffer | None, data_in: memoryview | None = None
+    ) -> list[Ended]:
         chunk.tries += 1
-        (pack_id,) = self._commands.submit((request,))
+        timeout_s = self._operands.timeout_s
+        if self._session is None:
+            result = self._device.execute(cdb, data_out=data_out, data_in=data_in, timeout_s=timeout_s)
+            return [(chunk, result)]
+        (pack_id,) = self._session.submit((Request(cdb, data_out, data_in, timeout_s),))
         self._on_their_way[pack_id] = chunk
         return []
+
+
+def _waits(device: Executor) -> bool:
+    return isinstance(device, BoundDevice) and device.logical_unit.host.template.queuecommand_may_block
 
 
 def _capacity(device: Executor) -> tuple[int, int, bool]:

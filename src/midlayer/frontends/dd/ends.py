@@ -52,25 +52,31 @@ class End(Protocol):
     """One end of the copy. Positions are blocks from the beginning of the copy.
 
     `read`, `write` and `verify` return what ended at once; what ends later, `ended` returns, after a call
-    of the function that the end was made with.
+    of the function that the end was made with. If one of the two ends `waits`, everything ends at once at
+    both, and any thread may ask for it.
 
     Attributes:
         name: As the user wrote it.
         block_size: Bytes of a block, 0 for any.
         capacity: Blocks that there are after the ones to leave out; None if nobody knows.
         most_bytes: What can be moved at once.
+        waits: True if it is a device whose commands end in the thread that sends them, so that many at
+            once need as many threads.
+        reads_in_order: True if chunks must be read one after the other, as from a pipe.
     """
 
     name: str
     block_size: int
     most_bytes: int
     capacity: int | None
+    waits: bool
+    reads_in_order: bool
 
     def prepare(self, block_size: int) -> None:
         """Take over the size of a block."""
 
-    def plan(self, count: int, most_blocks: int) -> None:
-        """Learn how long the copy is, and how many blocks go at once at most."""
+    def plan(self, count: int, most_blocks: int, *, at_once: bool) -> None:
+        """Learn how long the copy is, how many blocks go at once at most, and whether an end waits."""
 
     def read(self, chunk: Chunk) -> list[Ended]:
         """Fill the chunk; a file that ends sets its `length`."""

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 
 from midlayer.errors import UsageError
 from midlayer.frontends.dd.ends import Chunk, Ended
@@ -42,7 +43,8 @@ def open_target(operands: Operands) -> FileEnd:
     mode = (os.O_RDWR if operands.verify else os.O_WRONLY) | os.O_CREAT
     mode |= os.O_APPEND if "append" in flags else 0
     fd = _open(name, mode, flags)
-    end = FileEnd(name, fd, operands.seek, flags, writes=True)
+    kind = NullEnd if name == os.devnull else FileEnd
+    end = kind(name, fd, operands.seek, flags, writes=True)
     end.truncates = operands.resume is None and "append" not in flags
     return end
 
@@ -78,6 +80,7 @@ class FileEnd:
 
     block_size = 0
     most_bytes = MAX_TRANSFER_BYTES
+    waits = False
 
     def __init__(
         self,
@@ -105,6 +108,8 @@ class FileEnd:
             self._positioned = False
         self._next = 0  # index of the chunk that a pipe gets next
         self._held: dict[int, Chunk] = {}
+        self._order = threading.Lock()
+        self.reads_in_order = not self._positioned
 
     def prepare(self, block_size: int) -> None:
         self._block, self._begin = block_size, self._skip * block_size
@@ -116,7 +121,7 @@ class FileEnd:
         if self.truncates and stat.S_ISREG(self._status.st_mode):
             os.ftruncate(self._fd, self._begin)
 
-    def plan(self, count: int, most_blocks: int) -> None:
+    def plan(self, count: int, most_blocks: int, *, at_once: bool) -> None:
         """A file needs no plan."""
 
     def _pass_over(self, count: int) -> None:
@@ -147,12 +152,13 @@ class FileEnd:
         if self._positioned:
             self._put(chunk.data, self._begin + chunk.at * self._block)
             return [(chunk, None)]
-        self._held[chunk.index] = chunk
         written: list[Ended] = []
-        while (following := self._held.pop(self._next, None)) is not None:
-            self._put(following.data, None)
-            written.append((following, None))
-            self._next += 1
+        with self._order:
+            self._held[chunk.index] = chunk
+            while (following := self._held.pop(self._next, None)) is not None:
+                self._put(following.data, None)
+                written.append((following, None))
+                self._next += 1
         return written
 
     def _put(self, data: memoryview, at: int | None) -> None:
@@ -206,9 +212,16 @@ class FileEnd:
                 os.ftruncate(self._fd, end)
 
     def close(self, *, abort: bool) -> None:
-        if not self._borrowed and self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
+        fd, self._fd = self._fd, -1
+        if not self._borrowed and fd >= 0:
+            os.close(fd)
+
+
+class NullEnd(FileEnd):
+    """Nothing at all: ``of=.`` and ``oflag=null``."""
+
+    def write(self, chunk: Chunk) -> list[Ended]:
+        return [(chunk, None)]
 
 
 class PatternEnd(FileEnd):
@@ -219,6 +232,7 @@ class PatternEnd(FileEnd):
             operands.source, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0, operands.input_flags
         )
         self._byte = b"\0" if "00" in operands.input_flags else b"\xff"
+        self.reads_in_order = False
 
     def prepare(self, block_size: int) -> None:
         self._block = block_size

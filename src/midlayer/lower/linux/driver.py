@@ -98,6 +98,7 @@ class LinuxDriver(HostTemplate):
     recovers_itself = True
     names_its_devices = True
     scans_itself = True
+    queuecommand_may_block = True
     closes_when_idle = True
     sg_flags = 0
     no_scsi2_lun_in_cdb = True  # the kernel puts the bits in where they belong

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import struct
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,7 @@ from midlayer.mid.clock import Clock, Timer
 from midlayer.mid.command import Buffer, Command, HostByte
 
 SG_IO = 0x2285
+SG_SET_RESERVED_SIZE = 0x2275
 SG_FLAG_DIRECT_IO = 0x1
 MAX_CDB_BYTES = 252
 MAX_SLOTS = 64
@@ -38,6 +40,7 @@ DXFER_NONE, DXFER_TO_DEV, DXFER_FROM_DEV = -1, -2, -3
 _DRIVER_STATUS_MASK = 0x0F
 _DRIVER_TIMEOUT, _DRIVER_SENSE = 0x06, 0x08
 MAX_TIMEOUT_MS = 0xFFFFFFFF
+_RESERVED_BYTES = 32 << 10  # of a descriptor from the beginning
 
 # interface_id dxfer_direction cmd_len mx_sb_len iovec_count dxfer_len dxferp cmdp sbp timeout flags
 pack_request = struct.Struct("=iiBBHIQQQII").pack_into
@@ -59,13 +62,14 @@ class Slot:
     """
 
     __slots__ = (
-        "_address", "_cdb", "_cdb_at", "_count", "_flags", "_header", "_outcome", "_residual", "_send",
-        "_sense", "_sense_at", "_sent_cdb", "_timeout_s", "fd",
+        "_address", "_cdb", "_cdb_at", "_count", "_flags", "_header", "_ioctl", "_outcome", "_reserved",
+        "_residual", "_send", "_sense", "_sense_at", "_sent_cdb", "_timeout_s", "fd",
     )  # fmt: skip
 
     def __init__(self, fd: int, ioctl: Ioctl, flags: int = 0) -> None:
         self.fd = fd
         self._flags = flags
+        self._ioctl, self._reserved = ioctl, _RESERVED_BYTES
         self._header = header = bytearray(HEADER_BYTES)
         self._send = partial(ioctl, fd, SG_IO, header, True)
         # A look through a view costs a third of a call that compares bytes.
@@ -107,6 +111,8 @@ class Slot:
 
     def _prepare(self, count: int, address: int, timeout_s: float) -> None:
         self._timeout_s = nan  # Ctrl-C may come before the end
+        if abs(count) > self._reserved:
+            self._reserve(abs(count))
         timeout_ms = min(int(timeout_s * 1000) or 1, MAX_TIMEOUT_MS)
         direction = DXFER_FROM_DEV if count > 0 else DXFER_TO_DEV if count else DXFER_NONE
         pack_request(
@@ -114,6 +120,12 @@ class Slot:
             address, self._cdb_at, self._sense_at, timeout_ms, self._flags,
         )  # fmt: skip
         self._count, self._address, self._timeout_s = count, address, timeout_s
+
+    def _reserve(self, count: int) -> None:
+        """Have sg keep a buffer of this size, instead of one more for each command."""
+        self._reserved = count  # whatever it says: it is asked once
+        with suppress(OSError):
+            self._ioctl(self.fd, SG_SET_RESERVED_SIZE, count.to_bytes(4, sys.byteorder), False)
 
     def _take_cdb(self, cdb: bytes) -> None:
         self._sent_cdb = None  # Ctrl-C may come here too

@@ -18,6 +18,7 @@ from midlayer.frontends.dd.errors import FileDiffers, LockHeld
 from midlayer.frontends.dd.operands import parse
 from midlayer.frontends.dd.run import copy
 from midlayer.mid.command import Command
+from midlayer.mid.host_template import HostTemplate
 from midlayer.mid.subsystem import Subsystem
 from midlayer.standards.sbc import ReadCapacity16Data
 from midlayer.testing import FakeClock
@@ -32,6 +33,14 @@ def disk(path: Path, **options: object) -> str:
     """Return a virtual disk on a file."""
     more = "".join(f"&{key}={value}" for key, value in options.items())
     return f"virtual:disk?size={SIZE}&file={path}{more}"
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["by a session", "by threads"])
+def drivers_may_block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Every copy is made in both ways: as for devices that keep the sending thread, and for others."""
+    monkeypatch.setattr(HostTemplate, "queuecommand_may_block", request.param)
+    by_threads: bool = request.param
+    return by_threads
 
 
 def run(*words: str, json: bool = False) -> None:
@@ -274,7 +283,7 @@ class BadDisk(ScriptedDriver):
             returned_logical_block_address=599, block_length_in_bytes=BLOCK
         ).encode()
         unit.on(0x9E, Answer(data=capacity))
-        unit.on(0x28, self._read)
+        unit.on(0x28, self.read)
         unit.on(0x2A, self._write)
         unit.on(0x2F, self._verify)
 
@@ -282,7 +291,7 @@ class BadDisk(ScriptedDriver):
         lba, blocks = int.from_bytes(command.cdb[2:6], "big"), int.from_bytes(command.cdb[7:9], "big")
         return range(lba, lba + blocks), slice(lba * BLOCK, (lba + blocks) * BLOCK)
 
-    def _read(self, command: Command) -> Answer:
+    def read(self, command: Command) -> Answer:
         blocks, place = self._range(command)
         if self.passing:
             return self.passing.pop()
@@ -387,7 +396,7 @@ def test_verify_finds_a_liar(bad: BadDisk, image: Path) -> None:
         run(f"if={image}", "of=virtual:disk", "verify")
     bad.verifies = False  # then what was written is read again
     with pytest.raises(FileDiffers, match="virtual:disk: blocks 0 to 127 are not what was written"):
-        run(f"if={image}", "of=virtual:disk", "verify", "bpt=128")
+        run(f"if={image}", "of=virtual:disk", "verify", "bpt=128", "thr=1")
 
 
 def test_verify_without_verify(bad: BadDisk, image: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -395,6 +404,45 @@ def test_verify_without_verify(bad: BadDisk, image: Path, capfd: pytest.CaptureF
     run(f"if={image}", "of=virtual:disk", "verify")
     assert bad.content == DATA
     assert "600 records compared, all equal" in capfd.readouterr().err
+
+
+# Threads
+
+
+def test_as_many_commands_as_asked_for_are_at_the_device(bad: BadDisk, tmp_path: Path) -> None:
+    bad.queuecommand_may_block = True
+    together = threading.Barrier(5)
+
+    def read(command: Command) -> Answer:
+        together.wait(timeout=20)
+        return bad.read(command)
+
+    bad.units[0, 0, 0].on(0x28, read)
+    run("if=virtual:disk", f"of={tmp_path / 'out'}", "bpt=20", "thr=5")
+    assert (tmp_path / "out").read_bytes() == DATA
+
+
+def test_an_error_does_not_wait_for_a_device_that_hangs(bad: BadDisk, tmp_path: Path) -> None:
+    bad.queuecommand_may_block = True
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def read(command: Command) -> Answer:
+        if command.cdb[5]:
+            hangs.set()
+            goes_on.wait(timeout=20)
+            return bad.read(command)
+        assert hangs.wait(timeout=20)
+        return Answer.check(3, 0x11)
+
+    bad.units[0, 0, 0].on(0x28, read)
+    with pytest.raises(MediumError):
+        run("if=virtual:disk", f"of={tmp_path / 'out'}", "bpt=100", "thr=2")
+    left = [one for one in threading.enumerate() if one.name.startswith("midlayer-dd")]
+    assert len(left) == 1
+    goes_on.set()
+    left[0].join(timeout=20)
+    assert not left[0].is_alive()
+    assert (tmp_path / "out").read_bytes() == b"", "what came after the error is not written"
 
 
 # Resuming

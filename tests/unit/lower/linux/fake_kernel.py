@@ -252,6 +252,8 @@ class FakeIoctl:
     scsi_id: Address | None = None
     max_bytes: int = 524288
     resets: list[int] = field(default_factory=list)
+    reserved: list[tuple[int, int]] = field(default_factory=list)  # descriptor and bytes
+    reserve_error: int = 0
     reset_error: int = 0
     flags: int = 0
 
@@ -262,6 +264,11 @@ class FakeIoctl:
             self.resets.append(int.from_bytes(header, "little"))
             if self.reset_error:
                 raise OSError(self.reset_error, os.strerror(self.reset_error))
+            return 0
+        if request == 0x2275:
+            self.reserved.append((fd, int.from_bytes(header, "little")))
+            if self.reserve_error:
+                raise OSError(self.reserve_error, os.strerror(self.reserve_error))
             return 0
         if request == 0x1267:
             header[:] = self.max_bytes.to_bytes(4, "little")

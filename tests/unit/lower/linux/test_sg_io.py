@@ -99,6 +99,16 @@ def test_an_empty_buffer_is_no_data(
     assert (ioctl.seen[0]["direction"], ioctl.seen[0]["count"]) == (-1, 0)
 
 
+@pytest.mark.parametrize("refused", [0, errno.EBUSY])
+def test_sg_keeps_a_buffer_for_large_transfers(slot: Slot, ioctl: FakeIoctl, refused: int) -> None:
+    ioctl.reserve_error = refused
+    for size in (32 << 10, 64 << 10, 48 << 10, 64 << 10, 96 << 10):
+        slot.execute(command(out=bytes(size)))
+        slot.execute(command(room=bytearray(size)))
+    assert ioctl.reserved == [(slot.fd, 64 << 10), (slot.fd, 96 << 10)], "it is asked once for each size"
+    assert [seen["count"] for seen in ioctl.seen[-2:]] == [96 << 10] * 2
+
+
 def test_check_condition(slot: Slot, ioctl: FakeIoctl) -> None:
     ioctl.answer = SgAnswer(status=2, sense=SENSE, driver_status=8)
     sent = command(room=bytearray(96))
