@@ -39,7 +39,7 @@ from midlayer.iscsi.initiator_login import InitiatorLogin, Wishes
 from midlayer.iscsi.initiator_requests import InitiatorRequests
 from midlayer.iscsi.negotiation import Parameters
 from midlayer.iscsi.reader import Data
-from midlayer.iscsi.serial import MASK, distance
+from midlayer.iscsi.serial import HALF, MASK
 from midlayer.iscsi.state import FROM_TARGET, Event, State
 
 _unpack = Struct(">BBBB12xI4xIIIIII").unpack
@@ -47,7 +47,7 @@ _unpack = Struct(">BBBB12xI4xIIIIII").unpack
 
 _HAS_STATUS, _UNDERFLOW, _OVERFLOW = 0x01, 0x02, 0x04
 _DATA_IN, _SCSI_RESPONSE = int(Opcode.DATA_IN), int(Opcode.SCSI_RESPONSE)
-_LOGGED_IN = State.LOGGED_IN
+_LOGGED_IN, _CLOSED = State.LOGGED_IN, State.CLOSED
 _TAKES_STAT_SN = frozenset(
     {
         Opcode.SCSI_RESPONSE,
@@ -102,7 +102,7 @@ class InitiatorConnection(InitiatorRequests):
             ProtocolError: The target broke a rule. After either, the connection is closed.
         """
         try:
-            while self.state is not State.CLOSED and (received := self.reader.next()) is not None:
+            while self.state is not _CLOSED and (received := self.reader.next()) is not None:
                 event = self._take(*received)
                 if event is not None:
                     return event
@@ -134,7 +134,8 @@ class InitiatorConnection(InitiatorRequests):
         return _HANDLERS[opcode](self, header, data)
 
     def _move_window(self, exp_cmd_sn: int, max_cmd_sn: int) -> None:
-        if distance(exp_cmd_sn, max_cmd_sn) >= -1 and distance(self._max_cmd_sn, max_cmd_sn) > 0:
+        # `distance`, spelled out: at least -1 after the first number, and above 0 after our own end
+        if max_cmd_sn - exp_cmd_sn + 1 & MASK < HALF and 0 < max_cmd_sn - self._max_cmd_sn & MASK < HALF:
             self._max_cmd_sn = max_cmd_sn
             if self.waiting:
                 self._send_waiting()
@@ -153,7 +154,7 @@ class InitiatorConnection(InitiatorRequests):
         return SessionBegun(self.identity)
 
     def _place(self, header: bytes, length: int) -> memoryview | None:
-        if header[0] & 0x3F != Opcode.DATA_IN:
+        if header[0] & 0x3F != _DATA_IN:
             return None
         tag, offset = int.from_bytes(header[16:20], "big"), int.from_bytes(header[40:44], "big")
         task = self.tasks.get(tag)

@@ -90,6 +90,7 @@ _NOTHING_RARE = Rare()
 
 _DID_OK = HostByte.DID_OK
 _GOOD = Status.GOOD
+_DONE = int(Status.GOOD), int(Status.CONDITION_MET)
 _NEW = Phase.NEW
 
 
@@ -267,7 +268,7 @@ class Result(NamedTuple):
         """True when the device did what was asked: GOOD or CONDITION MET, or a recovered error."""
         if self.host_byte:
             return False
-        if self.status in (Status.GOOD, Status.CONDITION_MET):
+        if self.status in _DONE:
             return True
         sense = self.sense
         return self.status == Status.CHECK_CONDITION and sense is not None and sense.key in (0x0, 0x1)

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("midlayer.dispatch")
 
+_FINISHED = Phase.FINISHED
+
 
 def finish(command: Command) -> None:
     """End a command, with the answer that it has."""
     # The order matters: whoever waits sets `waiter` first and then looks at `phase`.
-    command.phase = Phase.FINISHED
+    command.phase = _FINISHED
     waiter = command.waiter
     if waiter is not None:
         waiter()

@@ -250,6 +250,8 @@ def _off_the_fast_path(command: Command, host: Host) -> None:
 
 def run_queues(host: Host) -> None:
     """Issue queued commands as long as there is room. A thread does so once, however deep it is called."""
+    if not host.waiting:  # what comes from now on finds the way as open as it is
+        return
     thread = threading.get_ident()
     with host.lock:
         if thread in host.runners:

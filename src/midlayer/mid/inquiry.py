@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 
 from midlayer.mid.asking import Question, Steps, ask
 from midlayer.mid.command import HostByte, Result
-from midlayer.mid.logical_unit import SCSI_3, SCSI_SPC_2, LogicalUnit
+from midlayer.mid.logical_unit import SCSI_3, SCSI_SPC_2, LogicalUnit, decode_inquiry
 from midlayer.mid.quirks import Quirk
 from midlayer.standards.sense import SenseKey
-from midlayer.standards.spc import Inquiry, StandardInquiry
+from midlayer.standards.spc import Inquiry
 
 _log = logging.getLogger("midlayer.scan")
 
@@ -22,13 +22,13 @@ INQUIRY_TIMEOUT_S = 20.5
 FIRST_INQUIRY_BYTES = 36
 CACHED_VPD_PAGES = (0x80, 0x83, 0x89, 0xB0, 0xB1, 0xB2, 0xB7)
 _SPC_4 = 6  # in the version field of standard INQUIRY data
+_TIMED_OUT = int(HostByte.DID_TIME_OUT)
+_INQUIRY_36, _SKIP_VPD_PAGES, _TRY_VPD_PAGES = map(
+    int, (Quirk.INQUIRY_36, Quirk.SKIP_VPD_PAGES, Quirk.TRY_VPD_PAGES)
+)
 _MAX_ALLOCATION_LENGTH = 0xFFFF
 
 _Retry = Callable[[Result], bool]
-
-
-decode_inquiry = lru_cache(64)(StandardInquiry.decode)
-"""Units of one array often differ in their VPD pages alone."""
 
 
 def read_inquiry(device: LogicalUnit) -> bytes | None:
@@ -48,12 +48,11 @@ def inquiry_steps(device: LogicalUnit) -> Steps[bytes | None]:
     first = yield from _inquire(device, first_length)
     if first is None:
         return None
-    flags = device.host.subsystem.quirks.lookup(*_names(first))
-    device.flags = flags
+    device.flags = flags = int(device.host.subsystem.quirks.lookup(*_names(first)))
     length = first[4] + 5 if len(first) > 4 else len(first)
     if length > 255:
         length = first_length
-    if flags & Quirk.INQUIRY_36:
+    if flags & _INQUIRY_36:
         length = min(length, FIRST_INQUIRY_BYTES)
     elif limit and len(first) > 2 and first[2] & 0x07 < _SPC_4:
         length = min(length, limit)
@@ -88,8 +87,8 @@ def _bears_vpd(device: LogicalUnit) -> bool:
     """Return whether a device may be asked for VPD pages; old ones may choke on it."""
     if device.scsi_level < SCSI_3:
         return False
-    willing = device.scsi_level >= SCSI_SPC_2 and not device.flags & Quirk.SKIP_VPD_PAGES
-    return bool(willing or device.flags & Quirk.TRY_VPD_PAGES)
+    willing = device.scsi_level >= SCSI_SPC_2 and not device.flags & _SKIP_VPD_PAGES
+    return bool(willing or device.flags & _TRY_VPD_PAGES)
 
 
 def try_again(
@@ -102,7 +101,7 @@ def try_again(
         result = yield question
         if result.ok or not retry(result):
             return result
-        if result.host_byte == HostByte.DID_TIME_OUT and retry is _inquiry_retry:
+        if result.host_byte == _TIMED_OUT and retry is _inquiry_retry:
             if timed_out:
                 return result  # SC-3: one more try after a time-out, not three
             timed_out = True
@@ -124,8 +123,9 @@ def _inquire(device: LogicalUnit, length: int) -> Steps[bytes | None]:
         result = yield from try_again(device, cdb, bytearray(length), INQUIRY_TIMEOUT_S, _inquiry_retry)
         if not result.ok:
             return None
-        if len(result.data):
-            return bytes(result.data)
+        data = bytes(result.data)
+        if data:
+            return data
     _log.warning(
         "%s: INQUIRY ended well three times, each time without data; zeros are taken for it", device.address
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from enum import Enum, auto
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from midlayer.address import Address
@@ -25,6 +26,9 @@ SCSI_SPC_2 = 5
 
 
 EH_TIMEOUT_S = 10.0
+
+decode_inquiry = lru_cache(64)(StandardInquiry.decode)
+"""Units of one array often differ in their VPD pages alone."""
 
 
 class QueueDepthHistory:
@@ -270,7 +274,7 @@ class LogicalUnit:
 
     def set_inquiry(self, data: bytes) -> None:
         """Take over standard INQUIRY data, and what follows from it (rules SC-7, SC-8)."""
-        inquiry = StandardInquiry.decode(data)
+        inquiry = decode_inquiry(data)
         self.inquiry_data = data
         self.standard_inquiry = inquiry
         self.type = inquiry.peripheral_device_type

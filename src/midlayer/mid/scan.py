@@ -24,6 +24,7 @@ _log = logging.getLogger("midlayer.scan")
 REPORT_LUNS_TIMEOUT_S = 30.0
 MAX_SEQUENTIAL_LUNS = 512
 FIRST_REPORT_LUNS_BYTES = (511 + 1) * 8
+_ISROM, _NOTQ = int(Quirk.ISROM), int(Quirk.NOTQ)
 _CMDQUE = (7, 0x02)  # byte and bit of the standard INQUIRY data
 
 
@@ -223,12 +224,13 @@ def _judge(device: LogicalUnit) -> Found:
         return Found.TARGET_PRESENT
     if well_known:  # SC-12
         device.type = PeripheralDeviceType.WELL_KNOWN_LOGICAL_UNIT
-    if device.flags & Quirk.ISROM:
+    flags = int(device.flags)  # the operators of `Quirk` take longer than the rest of this
+    if flags & _ISROM:
         device.type = PeripheralDeviceType.CD_DVD
     device.allow_restart = device.vendor == "ATA"
     data = device.inquiry_data
     cmdque = len(data) > _CMDQUE[0] and data[_CMDQUE[0]] & _CMDQUE[1]
-    device.tagged = bool(device.scsi_level >= SCSI_2 and cmdque and not device.flags & Quirk.NOTQ)
+    device.tagged = bool(device.scsi_level >= SCSI_2 and cmdque and not flags & _NOTQ)
     return Found.LUN_PRESENT  # SC-11, SC-12
 
 
