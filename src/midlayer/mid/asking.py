@@ -61,6 +61,7 @@ class Asking(Generic[T]):
         self._at_end = at_end
         self._lock = threading.Lock()  # guards the two flags of one command
         self._submitting = self._answered = False
+        self._command: Command | None = None
         self.over = threading.Event()
         self._value: T | None = None
         self._error: BaseException | None = None
@@ -72,7 +73,15 @@ class Asking(Generic[T]):
 
     def wait(self) -> T:
         """Wait for the end; return what the steps return, or raise what they raise."""
-        self.over.wait()
+        polled = None
+        while not self.over.is_set():
+            command = self._command
+            poll = command.device.host.poll_batch if command is not None else None
+            if command is None or poll is None or command is polled:  # another thread sees to it
+                self.over.wait()
+            else:
+                poll(command)
+                polled = command
         if self._error is not None:
             raise self._error
         return self._value  # type: ignore[return-value]  # None only if that is what T is
@@ -82,6 +91,7 @@ class Asking(Generic[T]):
         while (question := self._next(command)) is not None:
             device, cdb, room, timeout_s = question
             command = Command(device, cdb, None, memoryview(room), timeout_s, on_finished=self._answer)
+            self._command = command
             self._submitting, self._answered = True, False
             submit(command)
             with self._lock:

@@ -73,7 +73,7 @@ class Host:
         "clock", "cmd_per_lun", "detour", "eh_deadline", "eh_scope", "emulated", "error_handler",
         "held", "host_no", "hostdata", "late_done", "lock", "max_channel", "max_cmd_len",
         "max_host_blocked", "max_id", "max_lun", "max_sectors", "monotonic", "name",
-        "no_scsi2_lun_in_cdb", "poll", "proc_name", "released", "runners", "scan_mutex",
+        "no_scsi2_lun_in_cdb", "poll", "poll_batch", "proc_name", "released", "runners", "scan_mutex",
         "self_blocked", "session", "sg_tablesize", "state", "subsystem", "targets", "template",
         "this_id", "transportt", "unexpected_done", "unique_id", "upper", "vendor_id", "waiting", "watched",
         "way",
@@ -107,6 +107,7 @@ class Host:
         self.clock = subsystem.clock
         self.monotonic: Callable[[], float] = subsystem.clock.monotonic
         self.poll = template.poll if provides(template, "poll") else None
+        self.poll_batch = template.poll_batch if provides(template, "poll_batch") else None
         self.lock = threading.Lock()
         self.scan_mutex = threading.RLock()
         self.state = HostState.CREATED

@@ -147,6 +147,13 @@ class HostTemplate(RecoveryCallbacks):
         Locks held: none.
         """
 
+    def poll_batch(self, command: Command) -> None:
+        """The same for somebody who has many commands under way, and will be back for the next in a moment.
+
+        Status: OPTIONAL. For drivers with `scan_ahead`: a scan then asks and takes the answers in one thread.
+        Context: a thread that waits. May block: until the command is over, or less. Locks held: none.
+        """
+
     def info(self, host: Host) -> str:
         """Describe a host in one line.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MADE_AHEAD = 4
+_MADE_AHEAD = 2
 
 
 class Begun(NamedTuple, Generic[T]):
@@ -73,19 +73,20 @@ class LookAhead(Generic[T]):
 
     def take(self, lun: int) -> Begun[T] | None:
         """Return the device that is being asked at a LUN; None if that was not begun."""
-        if lun not in self._made and self._depth > 1:
+        if self._depth > 1:
             self._make_some()
         return self._made.pop(lun, None)
 
     def _make_some(self) -> None:
-        """Make the next devices, and ask as many at once as the driver wants.
+        """Make the next devices, a few more than can be asked, and ask as many at once as the driver wants.
 
         Up to SCSI-2 commands depend on the level of the unit that was probed before (SC-8).
         """
         target = self._target
         if target.scsi_level <= SCSI_2:
             return
-        for lun in islice(self._coming, _MADE_AHEAD * self._depth):
+        made = False
+        for lun in islice(self._coming, max(0, _MADE_AHEAD * self._depth - len(self._made))):
             if lun > target.host.max_lun or lun in target.logical_units:
                 continue
             device = self._adder.allocate_device(target, lun)
@@ -94,7 +95,9 @@ class LookAhead(Generic[T]):
             asking = Asking(self._steps(device), self._ended)
             self._made[lun] = Begun(device, asking)
             self._waiting.append(asking)
-        self._begin_some()
+            made = True
+        if made:
+            self._begin_some()
 
     def _begin_some(self) -> None:
         """Ask as many as may be asked at once; one thread at a time, which looks again before it goes."""

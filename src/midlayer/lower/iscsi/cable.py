@@ -18,7 +18,8 @@ from midlayer.iscsi.initiator import InitiatorConnection
 from midlayer.iscsi.initiator_events import InitiatorEvent
 
 _MOST_PIECES = 512
-_HELD_AT_MOST = 8
+_HELD_AT_LEAST = 8
+_IN, _IN_AND_OUT = select.POLLIN, select.POLLIN | select.POLLOUT
 Buffer = bytes | bytearray | memoryview
 
 
@@ -57,16 +58,18 @@ class Cable:
         sock.setblocking(False)
         with suppress(OSError):  # a socket pair has no such option
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._poll.register(self._wake_in, select.POLLIN)
+        self._poll.register(self._wake_in, _IN)
         self._mask = 0
-        self._watch(select.POLLIN)
+        self._watch(_IN)
 
     def flush(self) -> None:
         """Send what the connection has to say, as far as the socket takes it. Any thread may."""
         if self._holder == get_ident():
             self._held += 1
-            if self._held % _HELD_AT_MOST:
+            # Half of what is under way: the target works on the other half while these are made.
+            if self._held < max(_HELD_AT_LEAST, len(self.connection.tasks) // 2):
                 return
+            self._held = 0
         while self._unsent or self.connection.output:
             if not self._sending.acquire(blocking=False):
                 return  # whoever has it looks again before going
@@ -168,8 +171,10 @@ class Cable:
     def _send_some(self) -> bool:
         """Send once; False if the socket is full. The caller holds `_sending`."""
         buffers = self._unsent
+        total = -1
         if not buffers:
             with self._lock:
+                total = self.connection.output_bytes
                 buffers = self.connection.take_output()
         if not buffers:
             return True
@@ -178,16 +183,16 @@ class Cable:
         except BlockingIOError:
             self._unsent = buffers
             return False
-        self._unsent = _rest(buffers, sent)
+        self._unsent = [] if sent == total else _rest(buffers, sent)
         return True
 
     def _wait(self, timeout_s: float | None) -> bool:
         """Wait until something can be done; return whether somebody woke us."""
-        self._watch(select.POLLIN | (select.POLLOUT if self._unsent else 0))
-        ready = dict(self._poll.poll(None if timeout_s is None else timeout_s * 1000))
+        self._watch(_IN_AND_OUT if self._unsent else _IN)
+        ready = self._poll.poll(None if timeout_s is None else timeout_s * 1000)
         if not ready:
             raise TimeoutError
-        woken = self._wake_in in ready
+        woken = len(ready) > 1 or ready[0][0] == self._wake_in
         if woken:
             with suppress(BlockingIOError):
                 os.read(self._wake_in, 4096)

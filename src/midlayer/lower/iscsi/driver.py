@@ -29,6 +29,7 @@ _log = logging.getLogger("midlayer.iscsi")
 _JOIN_S = 60.0
 _MOST_RESCANS = 2
 _SIMPLE, _COMPLETED = int(TaskAttribute.SIMPLE), int(Response.COMPLETED)
+_FINISHED = Phase.FINISHED
 _LUNS_CHANGED = (0x3F, 0x0E)
 _UNREACHABLE = frozenset({SessionState.FAILED, SessionState.CLOSED})
 
@@ -44,7 +45,7 @@ class IscsiDriver(HostTemplate):
     max_id = 1
     max_lun = 1 << 16
     max_sectors = 65536
-    scan_ahead = 32
+    scan_ahead = 64
     skip_settle_delay = True  # a new login is all that a host reset is
 
     def __init__(self, subsystem: Subsystem, *, dial: Connect = connect) -> None:
@@ -102,6 +103,13 @@ class IscsiDriver(HostTemplate):
         return HOST_BUSY
 
     def poll(self, command: Command) -> None:
+        self._poll(command)
+
+    def poll_batch(self, command: Command) -> None:
+        self._poll(command, batch=True)
+
+    @staticmethod
+    def _poll(command: Command, *, batch: bool = False) -> None:
         session = _session(command)
         finish = command.waiter
 
@@ -113,7 +121,7 @@ class IscsiDriver(HostTemplate):
 
         reader = get_ident()
         command.waiter = wake
-        session.read_until(lambda: command.phase is Phase.FINISHED)
+        session.read_until(lambda: command.phase is _FINISHED, batch=batch)
 
     def slave_alloc(self, device: LogicalUnit) -> int:
         device.hostdata = lun_to_bytes(device.address.lun)

@@ -39,6 +39,7 @@ FUNCTION_TIMEOUT_S = 15.0
 LOGOUT_TIMEOUT_S = 3.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _JOIN_S = 20.0
+_LOGGED_IN = SessionState.LOGGED_IN
 
 
 class Session:
@@ -103,7 +104,7 @@ class Session:
         """Send a command; False if there is no session now, and nothing was done."""
         with self._lock:
             cable = self._cable
-            if cable is None or self._state is not SessionState.LOGGED_IN:
+            if cable is None or self._state is not _LOGGED_IN:
                 return False
             try:
                 cable.connection.submit(task)
@@ -112,9 +113,12 @@ class Session:
         cable.flush()
         return True
 
-    def read_until(self, over: Callable[[], bool]) -> None:
-        """Let somebody who waits for a command read the socket; returns at once if others do."""
-        self._reading.until(over)
+    def read_until(self, over: Callable[[], bool], *, batch: bool = False) -> None:
+        """Let somebody who waits for a command read the socket; returns at once if others do.
+
+        `batch` is True for somebody who waits for one command of many after the other.
+        """
+        self._reading.until(over, batch=batch)
 
     def wake(self) -> None:
         """Have whoever reads look again whether it is over; for `read_until`."""

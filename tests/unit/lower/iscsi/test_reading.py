@@ -9,6 +9,7 @@ import pytest
 from iscsi_array import Array
 
 from midlayer.iscsi.initiator_events import InitiatorTask
+from midlayer.mid.asking import Asking, Question, Steps
 from midlayer.mid.command import Command, HostByte, Result
 from midlayer.mid.dispatch import run, submit
 from midlayer.mid.host import Host
@@ -115,5 +116,53 @@ def test_the_session_is_lost_while_somebody_reads(host: Host, array: Array) -> N
     assert execute(held, TUR).host_byte == HostByte.DID_TRANSPORT_DISRUPTED
     losing.join(WAIT_S)
     assert execute(other, TUR).host_byte == 0
+    for pending in list(array.scripted.pending):
+        pending.complete()
+
+
+def steps(device: LogicalUnit, times: int = 3) -> Steps[int]:
+    good = 0
+    for _ in range(times):
+        result = yield Question(device, TUR, bytearray(), WAIT_S)
+        good += result.ok
+    return good
+
+
+def until_it_reads_for_many(host: Host, seen: list[threading.Thread]) -> None:
+    """Have many commands under way, as a scan has, until this thread completes all of a round itself."""
+    for _ in range(1000):
+        before = len(seen)
+        under_way = [Asking(steps(device)).begin() for device in host.devices()]
+        assert [each.wait() for each in under_way] == [3] * len(under_way)
+        if set(seen[before:]) == {threading.current_thread()}:
+            return
+    pytest.fail("the thread that waits for many never reads")
+
+
+def test_who_waits_for_many_comes_to_read_itself(host: Host) -> None:
+    until_it_reads_for_many(host, readers(host))
+
+
+def test_who_read_for_many_and_stays_away_leaves_nobody_behind(host: Host) -> None:
+    until_it_reads_for_many(host, readers(host))
+    under_way = [Asking(steps(device)).begin() for device in host.devices()]
+    assert under_way[0].wait() == 3
+    assert all(each.over.wait(WAIT_S) for each in under_way)
+
+
+def test_the_session_is_lost_while_somebody_waits_for_many(host: Host, array: Array) -> None:
+    seen, link = readers(host), host.hostdata
+    until_it_reads_for_many(host, seen)
+    array.scripted.unit(0, 0, 0).on(TUR[0], Answer(later=True))
+
+    def lose() -> None:
+        while not array.scripted.pending:
+            pass
+        link.session.reconnect("on purpose", WAIT_S)
+
+    losing = threading.Thread(target=lose)
+    losing.start()
+    assert Asking(steps(host.devices()[3], 1)).begin().wait() == 0
+    losing.join(WAIT_S)
     for pending in list(array.scripted.pending):
         pending.complete()
