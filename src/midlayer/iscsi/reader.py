@@ -25,6 +25,7 @@ Pdu = tuple[bytes, bytes, Data]
 
 SIZE_BYTES = 1 << 18
 _PLACE_ABOVE = 4096
+_LONG = 1 << 16
 _NOTHING: tuple[bytes, bytes] = (b"", b"")
 
 
@@ -47,6 +48,7 @@ class PduReader:
     """
 
     __slots__ = (
+        "_after_long",
         "_buffer",
         "_end",
         "_filled",
@@ -71,6 +73,7 @@ class PduReader:
         self._start = self._end = 0
         self._placed: memoryview | None = None
         self._filled = 0
+        self._after_long = False
         self._part = _NOTHING
 
     def room(self) -> memoryview:
@@ -81,6 +84,9 @@ class PduReader:
         start, end = self._start, self._end
         if start == end:
             self._start = self._end = 0
+            if self._after_long:  # the next may be as long: take its header alone, and copy none of its data
+                self._after_long = False
+                return self._view[:HEADER_BYTES]
         elif start and end > self._size // 2:
             rest = end - start
             self._view[:rest] = self._view[start:end]
@@ -193,6 +199,7 @@ class PduReader:
             return None
         start = self._start
         self._start, self._placed = start + tail, None
+        self._after_long = len(placed) >= _LONG
         self._check(placed, self._view[start : start + tail])
         return *self._part, placed
 

@@ -123,7 +123,7 @@ def nop(data: bytes) -> bytes:
 @pytest.mark.parametrize("step", [1, 3, 47, 48, 49, 4096, 1 << 20])
 def test_a_reader_gives_the_same_whatever_the_pieces(step: int) -> None:
     counted = bytes(range(256)) * 300
-    stream = b"".join(nop(counted[:length]) for length in (0, 1, 5000, 4, 70000))
+    stream = b"".join(nop(counted[:length]) for length in (0, 1, 5000, 4, 70000, 70001, 3, 70002))
     reader = PduReader(1 << 17, size_bytes=16384)
     lengths = []
     for at in range(0, len(stream), step):
@@ -133,7 +133,29 @@ def test_a_reader_gives_the_same_whatever_the_pieces(step: int) -> None:
             while (received := reader.next()) is not None:
                 assert counted.startswith(bytes(received[2]))
                 lengths.append(len(received[2]))
-    assert lengths == [0, 1, 5000, 4, 70000]
+    assert lengths == [0, 1, 5000, 4, 70000, 70001, 3, 70002]
+
+
+def test_long_data_after_long_data_goes_straight_to_its_place() -> None:
+    long = bytes(range(256)) * 400
+    stream = memoryview(nop(long) * 3)
+    reader = PduReader(1 << 17, size_bytes=16384)
+    places = [bytearray(len(long)) for _ in range(3)]
+    coming = iter(places)
+    reader.place = lambda header, length: memoryview(next(coming))
+    passed_through = []
+    while stream:
+        room = reader.room()
+        count = min(len(room), len(stream))
+        room[:count] = stream[:count]
+        if all(room.obj is not place for place in places):
+            passed_through.append(count)
+        reader.received(count)
+        stream = stream[count:]
+        while reader.next() is not None:
+            pass
+    assert places == [long] * 3
+    assert passed_through == [16384, 48, 48]
 
 
 def test_a_reader_refuses_what_is_too_long() -> None:
