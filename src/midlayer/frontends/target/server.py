@@ -268,7 +268,7 @@ class TargetServer:
         for one in half_open[:-MAX_HALF_OPEN]:
             one.drop("too many connections that do not log in")
         thread.start()
-        if self._stopping:
+        if self._stopping and not session.began:  # one that has begun is told by `stop`
             session.drop("the daemon ends")
 
     def _run(self, session: Session) -> None:

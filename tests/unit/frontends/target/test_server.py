@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from midlayer.errors import DaemonError, InvalidRequest
+from midlayer.frontends.target import server as server_module
 from midlayer.frontends.target.session import LOGIN_S, PING_S
 from midlayer.iscsi.chap import Credentials
 from midlayer.iscsi.codes import AsyncEvent, Function, FunctionResponse, LoginStatus
@@ -25,7 +27,7 @@ from midlayer.mid.logical_unit import DeviceState
 from midlayer.testing.scripted import Answer, ScriptedDriver
 
 from .conftest import Serving
-from .initiator import INITIATOR, LUN_0, TARGET, Initiator, lun
+from .initiator import INITIATOR, LUN_0, SOON_S, TARGET, Initiator, lun
 
 CHECK_CONDITION = 2
 INQUIRY = bytes.fromhex("120000002400")
@@ -362,6 +364,31 @@ def test_an_initiator_is_told_before_it_is_dropped(serving: Serving, how: str) -
     assert isinstance(event, MessageCame)
     assert (event.event, event.parameters) == (AsyncEvent.DROP_ALL_CONNECTIONS, (0, 0, 0))
     assert initiator.ended()
+
+
+def test_a_session_is_told_of_the_end_however_slow_the_portals_thread_is(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping = threading.Event()
+    close = server_module._close
+
+    class Slow(threading.Thread):
+        def start(self) -> None:
+            super().start()
+            if self.name == "midlayer-iscsi":
+                stopping.wait(SOON_S)
+
+    def close_slowly(listeners: list[Any]) -> None:
+        stopping.set()
+        close(listeners)
+
+    monkeypatch.setattr(threading, "Thread", Slow)
+    monkeypatch.setattr(server_module, "_close", close_slowly)
+    initiator = serving.connect(serving.add())
+    (session,) = serving.server.sessions()
+    serving.eventually(lambda: not session.lock.locked())
+    serving.server.stop()
+    assert isinstance(initiator.until(lambda event: isinstance(event, MessageCame)), MessageCame)
 
 
 def test_functions(serving: Serving) -> None:
