@@ -118,6 +118,20 @@ class PduReader:
         self._view[: len(rest)] = rest
         self._start, self._end = 0, len(rest)
 
+    def ahead(self) -> tuple[memoryview, int, int] | None:
+        """Return the memory, and where what is there and was not taken begins and ends in it.
+
+        None unless it begins with a header, and no digests are among it. For whoever cuts plain PDUs out by
+        himself and says with `skip` how far he came.
+        """
+        if self._placed is not None or self.header_digest or self.data_digest:
+            return None
+        return self._view, self._start, self._end
+
+    def skip(self, to: int) -> None:
+        """Take what is ahead of a place as taken."""
+        self._start = to
+
     def next(self) -> Pdu | None:
         """Return the next PDU that has come whole; None if there is none yet.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from struct import Struct
 from typing import Any
 
 from midlayer.iscsi import pdu
-from midlayer.iscsi.codes import NO_TAG, FunctionResponse, RejectReason
+from midlayer.iscsi.codes import HEADER_BYTES, NO_TAG, FunctionResponse, RejectReason
 from midlayer.iscsi.connection import Buffer, Connection
 from midlayer.iscsi.data_in import data_in_pdus
 from midlayer.iscsi.negotiation import Parameters
@@ -19,6 +20,10 @@ from midlayer.layout import Layout
 _pack = Struct(">BBBBI8xIIIIIIII").pack
 """Headers of Data-In (`pdu.DataIn`) and SCSI Response (`pdu.ScsiResponse`), whose fields have equal sizes."""
 
+_pack_good = Struct(">4sI8xIIIII12x").pack
+"""The same for GOOD and no residual."""
+
+_GOOD_DATA, _GOOD_RESPONSE = b"\x25\x81\0\0", b"\x21\x80\0\0"
 _LOGGED_IN = State.LOGGED_IN
 
 
@@ -94,6 +99,32 @@ class TargetResponses(Connection):
         body = len(sense).to_bytes(2, "big") + sense if sense else b""
         header = _pack(0x21, flags, response, status, len(body), tag, 0, *numbers, data_sn, 0, residual)
         self._send_ready(header, body, len(body))
+
+    def respond_good(self, ended: Iterable[tuple[Task, Buffer]]) -> None:
+        """End tasks with GOOD and all of the data that they ask for: `respond` for what nearly all come to.
+
+        It sends what `respond` would, in half the time. What is out of the ordinary is left to that.
+        """
+        plain = self.state is _LOGGED_IN and not (self._header_digest or self._data_digest)
+        tasks, output, most = self.tasks, self.output, self._segment_bytes
+        exp_cmd_sn, sent = self._exp_cmd_sn, 0
+        for task, data in ended:
+            tag, length = task.tag, len(data)
+            if not plain or length > most or length & 3 or not task.sequenced or task.bursts is not None:
+                self.respond(task, 0, b"", data)
+                continue
+            if tasks.pop(tag, None) is not task:
+                continue
+            stat_sn = self._stat_sn
+            self._stat_sn = stat_sn + 1 & MASK
+            max_cmd_sn = self._max_cmd_sn = self._max_cmd_sn + 1 & MASK
+            if length:
+                output.append(_pack_good(_GOOD_DATA, length, tag, NO_TAG, stat_sn, exp_cmd_sn, max_cmd_sn))
+                output.append(data)
+            else:
+                output.append(_pack_good(_GOOD_RESPONSE, 0, tag, 0, stat_sn, exp_cmd_sn, max_cmd_sn))
+            sent += HEADER_BYTES + length
+        self.output_bytes += sent
 
     def respond_function(self, request: FunctionRequest, response: FunctionResponse) -> None:
         """Say what came of a task management function."""

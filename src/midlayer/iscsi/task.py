@@ -71,8 +71,8 @@ class Task:
         self.lun = lun
         self.cdb = cdb
         self.expected_bytes = expected_bytes
-        self.read = bool(flags & 0x40)
-        self.write = bool(flags & 0x20)
+        self.read = (flags & 0x40) != 0
+        self.write = (flags & 0x20) != 0
         self.attribute = flags & 7
         self.cmd_sn = cmd_sn
         self.sequenced = sequenced

@@ -2,12 +2,12 @@
 
 ::
 
-    receive ──> next_event ──> dispatch.submit ──> finished ──> respond ──┐
-       ^                                              (any thread)        │
-       └───────────────────────── flush <─────────────────────────────────┘
+    receive ──> take_events ──> dispatch.submit ──> finished ──> settle, respond ──┐
+       ^                                               (any thread)                │
+       └────────────────────────────── flush <─────────────────────────────────────┘
 
-What ends while its thread works on what was received goes out in one piece when all of that is done.
-What ends later goes out at once, from the thread in which it ended.
+What ends while its thread works on what was received is gathered, and goes out in one piece when all of that
+is done. What ends later goes out at once, from the thread in which it ended.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import threading
 from _thread import get_ident
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 from midlayer.frontends.target import copies, lun_commands, outcome
 from midlayer.frontends.target.export import ExportedLun, LunMap, reported_lun
 from midlayer.frontends.target.functions import carry_out
+from midlayer.frontends.target.gathering import Gathered, TaskCommand
 from midlayer.frontends.target.sending import BufferPool, send_all
 from midlayer.frontends.target.transfer import INVALID_FIELD_IN_CDB, LENGTHS, WHOLE, fitted
-from midlayer.iscsi.codes import AsyncEvent
+from midlayer.iscsi.codes import AsyncEvent, TaskAttribute
 from midlayer.iscsi.names import port_name, transport_id
 from midlayer.iscsi.target import TargetConnection
 from midlayer.iscsi.target_events import (
@@ -60,10 +60,13 @@ COMMAND_TIMEOUT_S = 60.0
 TIMEOUTS_S: dict[int, float] = dict.fromkeys((Opcode.FORMAT_UNIT, Opcode.SANITIZE), 7 * 86400.0)
 """For commands that may take as long as a disk needs to write all of its blocks."""
 
-FLUSH_ABOVE_BYTES = 1 << 16
+FLUSH_ABOVE_BYTES = 1 << 21
+"""Data that is gathered before it is sent: 8 reads of 256 KiB. For each sendmsg the initiator is woken."""
+
 LONGEST_READ_BYTES = 64 << 20
 
 _FINISHED = Phase.FINISHED
+_SIMPLE = TaskAttribute.SIMPLE
 _REPORT_LUNS = Opcode.REPORT_LUNS
 _COPY = Opcode.THIRD_PARTY_COPY_OUT
 _READS_ONLY = lun_commands.READS_ONLY
@@ -107,6 +110,7 @@ class Session:
         self._socket = connection
         self._clock = clock
         self._pool = BufferPool()
+        self._gathered = Gathered(self._pool)
         self._thread_id = 0
         self._borrows = True
         self.heard = 0
@@ -168,8 +172,7 @@ class Session:
 
     def _serve(self) -> None:
         receive, iscsi, lock, reader = self._socket.recv_into, self.iscsi, self.lock, self.iscsi.reader
-        next_event, command = iscsi.next_event, self._command
-        events: list[TargetEvent] = []
+        command = self._command
         while not iscsi.closed:
             count = receive(reader.room())
             if not count:
@@ -178,17 +181,14 @@ class Session:
             self.heard += 1
             with lock:
                 reader.received(count)
-                while (event := next_event()) is not None:
-                    events.append(event)
+                events = iscsi.take_events()
             for event in events:
                 if type(event) is Task:
                     command(event)
                 else:
+                    self._settle()  # what it is about may have ended already
                     self._other(event)
-            events.clear()
-            if iscsi.output:
-                with lock:
-                    self._flush()
+            self._settle(flush=True)
 
     def _command(self, task: Task) -> None:
         """Hand one command to its device."""
@@ -203,6 +203,8 @@ class Session:
         if exported.read_only and opcode not in _READS_ONLY:
             self._respond(task, 2, lun_commands.WRITE_PROTECTED, residual=room)
             return
+        if task.attribute > _SIMPLE:
+            self._settle(flush=True)  # what reads before it were lent is not to have what it writes
         lengths = LENGTHS.get(opcode)
         if lengths is None:
             if refusal := self._refusal(task, exported):
@@ -216,7 +218,7 @@ class Session:
         data_in = None
         if task.read and room:
             data_in = self._pool.take(min(LONGEST_READ_BYTES, room))
-        command = Command(
+        command = TaskCommand(
             device,
             cdb,
             task.data_out,
@@ -224,15 +226,19 @@ class Session:
             COMMAND_TIMEOUT_S if lengths is not None else TIMEOUTS_S.get(opcode, COMMAND_TIMEOUT_S),
             0,
             True,
-            partial(self._finished_read_only if exported.read_only else self._finished, task, data_in),
+            self._finished_read_only if exported.read_only else self._finished,
         )
+        command.task, command.buffer = task, data_in
         command.nexus = self.nexus
         command.borrows = self._borrows
         task.owner = command
         submit(command)
-        if command.phase is not _FINISHED and task.data_out is not None:
-            with self.lock:
-                self.iscsi.reader.keep()
+        if command.phase is not _FINISHED:
+            if task.data_out is not None:
+                with self.lock:
+                    self.iscsi.reader.keep()
+        elif self._gathered.data_bytes + self.iscsi.output_bytes > FLUSH_ABOVE_BYTES:
+            self._settle(flush=True)
 
     def _refusal(self, task: Task, exported: ExportedLun) -> bytes:
         """Return sense data for what must not reach a device; nothing for all else."""
@@ -289,34 +295,37 @@ class Session:
 
     # Any thread
 
-    def _finished(self, task: Task, buffer: memoryview | None, command: Command) -> None:
+    def _finished(self, command: Command) -> None:
         """A device is done with a command."""
+        assert isinstance(command, TaskCommand)
+        task, buffer, own_thread = command.task, command.buffer, get_ident() == self._thread_id
         task.owner = None  # each has the other, which only the garbage collector would find out
-        iscsi, pool, data = self.iscsi, self._pool, command.data_in
-        odd = command.status or command.host_byte or command.residual or task.overflow_bytes
+        if own_thread and self._gathered.take(command):
+            return
         with self.lock:
-            if self.aborting and task.tag in self.aborting:
-                iscsi.abort(task)
+            if task.tag in self.aborting:
+                self.iscsi.abort(task)
                 return
-            if data is not None and not odd and len(data) == task.expected_bytes:
-                iscsi.respond(task, 0, b"", data)  # most reads; `outcome.of` would say the same
-            elif data is None and not odd and not task.read:
-                iscsi.respond(task, 0)  # most writes
-            else:
-                iscsi.respond(task, *outcome.of(task, command))
+            self.iscsi.respond(task, *outcome.of(task, command))
             if buffer is not None and not command.host_byte:  # else the driver may still have it
-                if data is buffer:
-                    pool.lent.append(buffer)
-                else:
-                    pool.give(buffer)
-            if iscsi.output_bytes > FLUSH_ABOVE_BYTES or get_ident() != self._thread_id:
+                self._pool.lent.append(buffer)
+            if not own_thread:
                 self._flush()
 
-    def _finished_read_only(self, task: Task, buffer: memoryview | None, command: Command) -> None:
+    def _finished_read_only(self, command: Command) -> None:
         """The same, for an export that has to say that it is write-protected."""
         if command.data_in is not None:
             command.data_in = lun_commands.show_write_protection(command.cdb, command.data_in)
-        self._finished(task, buffer, command)
+        self._finished(command)
+
+    def _settle(self, *, flush: bool = False) -> None:
+        """Respond to what was gathered; called in the connection's thread."""
+        if not self._gathered and not (flush and self.iscsi.output):
+            return
+        with self.lock:
+            self._gathered.respond(self.iscsi)
+            if flush:
+                self._flush()
 
     def _respond(
         self, task: Task, status: int, sense: bytes = b"", data: bytes = b"", residual: int = 0

@@ -29,7 +29,10 @@ def _number(form: str, cdb_bytes: int) -> Blocks:
     unpack = Struct(form).unpack_from
 
     def blocks(cdb: bytes) -> int:
-        return int(unpack(cdb)[0]) if len(cdb) >= cdb_bytes else 0
+        if len(cdb) < cdb_bytes:
+            return 0
+        count: int = unpack(cdb)[0]
+        return count
 
     return blocks
 

@@ -281,11 +281,13 @@ class FileMedium:
         os.fdatasync(self._use().number)
 
     def borrow(self, offset_bytes: int, length_bytes: int) -> memoryview | None:
-        mapping = self._mapping
+        file, mapping = self._file, self._mapping
+        if file is None:
+            raise _gone()
         if mapping is None:
             mapping = self._map()
         # To touch a page that somebody has cut off would kill the process. fstat takes twice as long.
-        if mapping is None or os.lseek(self._use().number, 0, os.SEEK_END) < offset_bytes + length_bytes:
+        if mapping is None or os.lseek(file.number, 0, os.SEEK_END) < offset_bytes + length_bytes:
             return None
         return mapping.lend(offset_bytes, length_bytes)
 

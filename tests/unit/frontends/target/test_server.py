@@ -13,7 +13,7 @@ from midlayer.errors import DaemonError, InvalidRequest
 from midlayer.frontends.target import server as server_module
 from midlayer.frontends.target.session import LOGIN_S, PING_S
 from midlayer.iscsi.chap import Credentials
-from midlayer.iscsi.codes import AsyncEvent, Function, FunctionResponse, LoginStatus
+from midlayer.iscsi.codes import AsyncEvent, Function, FunctionResponse, LoginStatus, TaskAttribute
 from midlayer.iscsi.errors import AuthenticationError, LoginError
 from midlayer.iscsi.initiator_events import (
     FunctionAnswered,
@@ -181,6 +181,26 @@ def test_an_offline_device(serving: Serving) -> None:
     initiator = serving.connect(serving.add())
     serving.subsystem.set_device_state(serving.find("0:0:0:0"), DeviceState.OFFLINE)
     assert sense(initiator.run(bytes(6))) == LUN_NOT_SUPPORTED
+
+
+@pytest.mark.parametrize("attribute", [TaskAttribute.ORDERED, TaskAttribute.HEAD_OF_QUEUE])
+def test_a_read_before_a_write_that_keeps_order_has_what_was_there(
+    serving: Serving, attribute: TaskAttribute
+) -> None:
+    initiator = serving.connect(serving.add())
+    before = bytes(16384)
+    for number in range(1, 20):
+        after = bytes([number]) * 16384
+        read = InitiatorTask(LUN_0, bytes.fromhex("28000000000000002000"), None, memoryview(bytearray(16384)))
+        write = InitiatorTask(LUN_0, bytes.fromhex("2a000000000000002000"), after, None, attribute)
+        initiator.iscsi.submit(read)
+        initiator.iscsi.submit(write)
+        initiator.socket.sendall(b"".join(map(bytes, initiator.iscsi.take_output())))  # at once
+        for _ in range(2):
+            initiator.until(lambda event: isinstance(event, TaskEnded))
+        assert (read.status, write.status) == (0, 0)
+        assert bytes(read.data_in or b"") == before
+        before = after
 
 
 def test_commands_that_end_later_in_any_order(serving: Serving) -> None:
