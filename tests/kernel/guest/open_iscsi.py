@@ -104,6 +104,7 @@ def logged_in(
             yield
         finally:
             run(*target, "--logout")
+            run(*target, "-o", "delete")
 
 
 def discovered(portal: str, *options: str) -> list[str]:

@@ -20,7 +20,9 @@ SEED = int(os.environ.get("MIDLAYER_SEED", "20261128"))
 COUNT = int(os.environ.get("MIDLAYER_TARGETS", "40"))
 """Of the full size are 200."""
 BATCH = 10
-PORTAL = "127.0.0.1:3260"
+PORTAL = "127.0.0.1:3261"
+"""Not the one of other targets, of which iscsiadm may have records."""
+ALL = ("iscsiadm", "-m", "node", "-p", PORTAL)
 SESSIONS = Path("/sys/class/iscsi_session")
 AUTOPROBE = Path("/sys/bus/scsi/drivers_autoprobe")
 
@@ -65,10 +67,10 @@ def _theirs(batch: list[Description]) -> dict[int, list[Seen]]:
         # Scanned when we say so, and not by iscsid.
         run(*_node(each), "-o", "update", "-n", "node.session.scan", "-v", "manual")
     try:
-        run("iscsiadm", "-m", "node", "--login", timeout_s=180)
+        run(*ALL, "--login", timeout_s=180)
         return {each.number: _scanned(_host_of(each)) for each in batch}
     finally:
-        run("iscsiadm", "-m", "node", "--logout", timeout_s=180)
+        run(*ALL, "--logout", timeout_s=180)
         for each in batch:
             run(*_node(each), "-o", "delete")
 
