@@ -113,8 +113,9 @@ class TargetResponses(Connection):
             if not plain or length > most or length & 3 or not task.sequenced or task.bursts is not None:
                 self.respond(task, 0, b"", data)
                 continue
-            if tasks.pop(tag, None) is not task:
+            if tasks.get(tag) is not task:  # it was aborted; the tag may be another's by now
                 continue
+            del tasks[tag]
             stat_sn = self._stat_sn
             self._stat_sn = stat_sn + 1 & MASK
             max_cmd_sn = self._max_cmd_sn = self._max_cmd_sn + 1 & MASK

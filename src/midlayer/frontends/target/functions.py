@@ -9,6 +9,7 @@ from midlayer.frontends.target import mid_functions
 from midlayer.iscsi.codes import Function, FunctionResponse
 from midlayer.iscsi.target_events import FunctionRequest
 from midlayer.iscsi.task import Task
+from midlayer.mid.command import Command
 
 if TYPE_CHECKING:
     from midlayer.frontends.target.session import Session
@@ -108,7 +109,8 @@ def _abort_all(session: Session, tasks: Iterable[Task]) -> FunctionResponse:
     """Abort tasks, those that wait for their data included; REJECTED if a device keeps one of them."""
     answer = _COMPLETE
     for task in tasks:
-        if task.owner is None or _take_back(session, task):
+        command = task.owner  # read once: it ends, and is taken away, in threads of its own
+        if command is None or _take_back(session, task, command):
             with session.lock:
                 session.iscsi.abort(task)
         else:
@@ -116,11 +118,11 @@ def _abort_all(session: Session, tasks: Iterable[Task]) -> FunctionResponse:
     return answer
 
 
-def _take_back(session: Session, task: Task) -> bool:
+def _take_back(session: Session, task: Task, command: Command) -> bool:
     """Take a task's command from its device, without a response to the initiator."""
     session.aborting.add(task.tag)
     try:
-        return mid_functions.abort(task.owner)
+        return mid_functions.abort(command)
     finally:
         session.aborting.discard(task.tag)
 

@@ -68,5 +68,6 @@ def _of_host_byte(task: Task, command: Command) -> Answer:
 def abandon(tasks: Iterable[Task]) -> None:
     """Tell the mid level to give up commands whose initiator has gone."""
     for task in list(tasks):
-        if task.owner is not None:
-            mid_functions.abort(task.owner)
+        command = task.owner  # read once: it ends, and is taken away, in threads of its own
+        if command is not None:
+            mid_functions.abort(command)
