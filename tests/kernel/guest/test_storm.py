@@ -84,9 +84,15 @@ def test_lost_uevents_are_made_up_for(scsi_debug: LoadScsiDebug, tmp_path: Path)
 
 
 def settled(running: Recorder, host: int) -> bool:
-    """All that happened is handled: no event is waiting, and sysfs says what the list says."""
+    """All that happened is handled: no event is waiting, and sysfs says what the list says.
+
+    Of a device that was gone when its uevent was read no session is known until what came after is read.
+    """
     before = running.monitor.counters
-    same = running.addresses(host) == in_sysfs(host)
+    records = [one for one in running.scsimon.snapshot().attached if one.address.startswith(f"{host}:")]
+    same = {one.address: one.facts["session"] for one in records} == {
+        name: f"{boot_id()}:{(SCSI_DEVICES / name).stat().st_ino}" for name in in_sysfs(host)
+    }
     return same and running.monitor.counters == before and before.resyncs > 1
 
 
