@@ -55,7 +55,7 @@ _EVENT_STREAM = "text/event-stream"
 _EVENT_COUNT = re.compile(r"\d{1,18}", re.ASCII)
 _COUNT: dict[str, Any] = {"ge": 0, "le": (1 << 63) - 1}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    code: {"model": models.Problem} for code in (400, 403, 404, 409, 413, 422, 500, 502, 507)
+    code: {"model": models.Problem} for code in (400, 401, 403, 404, 409, 413, 422, 500, 502, 507)
 }
 
 

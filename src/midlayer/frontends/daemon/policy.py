@@ -104,8 +104,8 @@ class Policy:
         for record in self._scsimon.snapshot().attached:
             if device is not None and record.address != str(device.address):
                 continue
-            objects, given = wanted.objects(record), self.rules.given(record.address)
-            if not objects or not wanted.fits(record, given, self.rules.tags(record.address)):
+            address, objects = record.address, wanted.objects(record)
+            if not objects or not wanted.fits(record, self.rules.given(address), self.rules.tags(address)):
                 continue
             found.append((record, objects))
             if not dry_run:

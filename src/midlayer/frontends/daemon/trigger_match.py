@@ -52,9 +52,7 @@ class TriggerMatch:
             and not any(fnmatchcase(subsystem, pattern) for pattern in self.not_subsystems)
         ]
 
-    def fits(
-        self, record: DeviceRecord, properties: Mapping[str, str], tags: AbstractSet[str] = frozenset()
-    ) -> bool:
+    def fits(self, record: DeviceRecord, properties: Mapping[str, str], tags: AbstractSet[str]) -> bool:
         """Say whether a device fits; `properties` and `tags` are those that rules gave it."""
         shown = {"rev": record.facts["revision"], **record.facts}
         return (

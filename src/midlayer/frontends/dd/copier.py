@@ -22,6 +22,7 @@ from midlayer.frontends.dd.errors import FileDiffers, ShortTransfer
 from midlayer.frontends.dd.log import ResumeLog
 from midlayer.frontends.dd.operands import Operands
 from midlayer.frontends.dd.report import Counts
+from midlayer.frontends.dd.threads import Threads
 from midlayer.standards.sense import SenseKey
 
 if TYPE_CHECKING:
@@ -89,8 +90,6 @@ class Copier:
             self._resume(log)
         self.counts.total = self.count
         if self._by_threads:
-            from midlayer.frontends.dd.threads import Threads
-
             Threads(self, len(self._free), on_progress).run()
         else:
             self._run_alone(on_progress)
