@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,17 @@ SCSI_HOSTS = Path("/sys/class/scsi_host")
 SCSI_DEVICES = Path("/sys/bus/scsi/devices")
 # Through /sys/bus/scsi/devices come hosts and targets as well; only these are logical units.
 LOGICAL_UNIT = re.compile(r"(?P<host>\d+):\d+:\d+:\d+")
+
+
+def logical_units(hosts: Iterable[int]) -> list[Path]:
+    """Return the sysfs directories of the logical units of some hosts, in address order."""
+    wanted = {str(number) for number in hosts}
+    found = []
+    for entry in SCSI_DEVICES.iterdir():
+        address = LOGICAL_UNIT.fullmatch(entry.name)
+        if address and address["host"] in wanted:
+            found.append(entry)
+    return sorted(found, key=lambda entry: [int(part) for part in entry.name.split(":")])
 
 
 class ScsiDebug:
@@ -79,13 +91,7 @@ class ScsiDebug:
 
     def devices(self, host: int | None = None) -> list[Path]:
         """Return the sysfs directories of the logical units, of all hosts or of one, in address order."""
-        hosts = {str(number) for number in ([host] if host is not None else self.hosts())}
-        found = []
-        for entry in SCSI_DEVICES.iterdir():
-            address = LOGICAL_UNIT.fullmatch(entry.name)
-            if address and address["host"] in hosts:
-                found.append(entry)
-        return sorted(found, key=lambda entry: [int(part) for part in entry.name.split(":")])
+        return logical_units([host] if host is not None else self.hosts())
 
     def settle(self) -> None:
         """Wait until udev has looked at everything: it sends commands of its own, and loads drivers."""

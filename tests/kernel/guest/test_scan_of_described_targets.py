@@ -14,7 +14,7 @@ from midlayer.mid.subsystem import Subsystem
 
 from .eventually import eventually
 from .open_iscsi import discovered, iscsid, run
-from .scsi_debug import LOGICAL_UNIT, SCSI_DEVICES, SCSI_HOSTS
+from .scsi_debug import SCSI_HOSTS, logical_units
 
 SEED = int(os.environ.get("MIDLAYER_SEED", "20261128"))
 COUNT = int(os.environ.get("MIDLAYER_TARGETS", "40"))
@@ -99,13 +99,11 @@ def _scanned(host: int) -> list[Seen]:
 
 def _listed(host: int) -> list[Seen]:
     found = []
-    for device in SCSI_DEVICES.iterdir():
-        address = LOGICAL_UNIT.fullmatch(device.name)
-        if address and int(address["host"]) == host:
-            lun = int(device.name.rpartition(":")[2])
-            names = (_text(device / name) for name in ("vendor", "model", "rev"))
-            found.append(Seen(lun, int(_read(device / "type")), *names, int(_read(device / "scsi_level"))))
-    return sorted(found)
+    for device in logical_units([host]):
+        lun = int(device.name.rpartition(":")[2])
+        names = (_text(device / name) for name in ("vendor", "model", "rev"))
+        found.append(Seen(lun, int(_read(device / "type")), *names, int(_read(device / "scsi_level"))))
+    return found
 
 
 def _read(attribute: Path) -> str:
