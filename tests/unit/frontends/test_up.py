@@ -224,6 +224,39 @@ def test_told_to_end_while_it_comes_up(start_up: StartUp) -> None:
     assert not up.socket.exists()
 
 
+TOLD_WITH_THE_SOCKET_IN_HAND = """
+import os, signal, sys
+from midlayer.frontends.cli import entry, up
+
+number = int(sys.argv.pop(1))
+
+def unix_socket(path, make=up.unix_socket):
+    listener = make(path)
+    os.kill(os.getpid(), number)
+    return listener
+
+up.unix_socket = unix_socket
+sys.exit(entry.main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_end_before_it_has_noted_what_to_take_down(number: signal.Signals, tmp_path: Path) -> None:
+    config, path = tmp_path / "m.toml", tmp_path / "m.sock"
+    config.write_text('[[host]]\ndriver = "virtual"\n')
+    options = ["up", "--config", str(config), "--state", str(tmp_path / "state"), "--socket", str(path)]
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD_WITH_THE_SOCKET_IN_HAND, str(int(number)), *options],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env=environment(),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not path.exists()
+
+
 def test_a_reader_that_goes_away_stops_nothing(start_up: StartUp, tmp_path: Path) -> None:
     command = [*MIDLAYER, "up", "--config", str(tmp_path / "c.toml"), "--state", str(tmp_path / "s")]
     (tmp_path / "c.toml").write_text('[[host]]\ndriver = "virtual"\n')

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from midlayer.errors import MidlayerError
@@ -38,7 +39,7 @@ _DEMO_UNIT = "virtual:disk?size=256M&vendor=ACME&product=Hotplug disk"
 def up(options: argparse.Namespace) -> int:
     """Run the daemon in the foreground until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.WARNING, format="midlayer: %(message)s")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the API serves, as Ctrl-C
+    told = _ToldToEnd()
     config = (
         load(options.config)
         if options.config is not None
@@ -50,21 +51,48 @@ def up(options: argparse.Namespace) -> int:
     state = options.state or config.state or default_state()
     path = options.socket or config.socket or default_socket()
     with ExitStack() as stack, suppress(KeyboardInterrupt):  # told to end while it was coming up
-        # The event log is the first to be taken: its lock tells one daemon from another.
-        daemon = Daemon(config, state)
-        daemon.policy.runner.variables = {"MIDLAYER_SOCKET": str(path.absolute())}
-        printer = _Printer(daemon, quiet=options.quiet)
-        stack.callback(_stop, daemon, printer)
-        sockets = [stack.enter_context(closing(unix_socket(path)))]
-        stack.callback(path.unlink, missing_ok=True)
-        if listen is not None:
-            sockets.append(stack.enter_context(closing(tcp_socket(*listen))))
+        with told.later():  # what is taken is on the stack before anything may end it
+            # The event log is the first to be taken: its lock tells one daemon from another.
+            daemon = Daemon(config, state)
+            daemon.policy.runner.variables = {"MIDLAYER_SOCKET": str(path.absolute())}
+            printer = _Printer(daemon, quiet=options.quiet)
+            stack.callback(_stop, daemon, printer)
+            sockets = [stack.enter_context(closing(unix_socket(path)))]
+            stack.callback(path.unlink, missing_ok=True)
+            if listen is not None:
+                sockets.append(stack.enter_context(closing(tcp_socket(*listen))))
         daemon.start()
         serve_nodes(stack, daemon, path, mount=options.nodes, cuse=options.nodes_cuse)
         greet = partial(printer.greet, path, state, listen, config_given=options.config is not None)
         begin = partial(printer.start, greet, show=options.show, socket=path)
         serve(daemon, sockets, started=begin, token=token)
     return 0
+
+
+class _ToldToEnd:
+    """SIGTERM and SIGINT until the API serves: a KeyboardInterrupt, at once or `later`."""
+
+    def __init__(self) -> None:
+        self._held = self._told = False
+        signal.signal(signal.SIGTERM, self._take)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored until then
+            signal.signal(signal.SIGINT, self._take)
+
+    @contextmanager
+    def later(self) -> Iterator[None]:
+        """Let nothing be interrupted that is done in here; what was told is raised after it."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._told:
+            raise KeyboardInterrupt
+
+    def _take(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._held:
+            raise KeyboardInterrupt
+        self._told = True
 
 
 def _stop(daemon: Daemon, printer: _Printer) -> None:
