@@ -15,7 +15,7 @@ import pytest
 
 from midlayer.upper.scsimon.interface import Request
 
-from .program import MIDLAYER, Running, Up, environment, run
+from .program import MIDLAYER, SOON_S, Running, Up, environment, run
 
 StartUp = Callable[..., Up]
 
@@ -225,10 +225,7 @@ def test_told_to_end_while_it_comes_up(start_up: StartUp) -> None:
 
 
 TOLD_WITH_THE_SOCKET_IN_HAND = """
-import os, signal, sys
-from midlayer.frontends.cli import entry, up
-
-number = int(sys.argv.pop(1))
+from midlayer.frontends.cli import up
 
 def unix_socket(path, make=up.unix_socket):
     listener = make(path)
@@ -236,24 +233,49 @@ def unix_socket(path, make=up.unix_socket):
     return listener
 
 up.unix_socket = unix_socket
-sys.exit(entry.main())
+"""
+TOLD_WITH_A_COMMAND_IN_HAND = """
+from midlayer.lower.virtual import VirtualDriver
+
+def queuecommand(self, command, done, usual=VirtualDriver.queuecommand):
+    VirtualDriver.queuecommand = usual
+    os.kill(os.getpid(), number)
+    return usual(self, command, done)
+
+VirtualDriver.queuecommand = queuecommand
+"""
+TOLD_WHEN_ALL_IS_UP = """
+from midlayer.frontends.cli import up
+
+def serve_nodes(*arguments, serve=up.serve_nodes, **options):
+    serve(*arguments, **options)
+    os.kill(os.getpid(), number)
+
+up.serve_nodes = serve_nodes
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_end_before_it_has_noted_what_to_take_down(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "moment",
+    [TOLD_WITH_THE_SOCKET_IN_HAND, TOLD_WITH_A_COMMAND_IN_HAND, TOLD_WHEN_ALL_IS_UP],
+    ids=["socket", "command", "all is up"],
+)
+def test_the_moment_in_which_it_is_told_to_end(moment: str, number: signal.Signals, tmp_path: Path) -> None:
+    code = f"import os, signal, sys\nnumber = {int(number)}\n{moment}\n"
+    code += "from midlayer.frontends.cli import entry\nsys.exit(entry.main())"
     config, path = tmp_path / "m.toml", tmp_path / "m.sock"
-    config.write_text('[[host]]\ndriver = "virtual"\n')
+    config.write_text('[[host]]\ndriver = "virtual"\n[[host.unit]]\nsize = "1M"\n')
     options = ["up", "--config", str(config), "--state", str(tmp_path / "state"), "--socket", str(path)]
     done = subprocess.run(
-        [sys.executable, "-c", TOLD_WITH_THE_SOCKET_IN_HAND, str(int(number)), *options],
+        [sys.executable, "-c", code, *options],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=SOON_S,
         check=False,
         env=environment(),
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert not path.exists()
 
 
@@ -275,5 +297,5 @@ def test_a_reader_that_goes_away_stops_nothing(start_up: StartUp, tmp_path: Path
     plugged = run("plug", "virtual:disk?size=1M", "--socket", socket_path)
     assert plugged.stdout == "0:0:0:0 attached, event count 2\n"
     process.send_signal(signal.SIGTERM)
-    assert (process.wait(20), process.stderr.read()) == (0, "")
+    assert (process.wait(SOON_S), process.stderr.read()) == (0, "")
     process.stderr.close()

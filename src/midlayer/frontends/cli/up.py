@@ -9,9 +9,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any
 
@@ -30,6 +32,9 @@ from midlayer.upper.scsimon import Event, Kind
 from midlayer.upper.sg import execute
 from midlayer.version import VERSION
 
+STEP_S = 10.0
+"""How long a step of the start, such as the scan of a host, may take once the daemon was told to end."""
+
 UNREAD_S = 1.0
 """How long, at the end, somebody may take to read what was printed."""
 
@@ -39,7 +44,7 @@ _DEMO_UNIT = "virtual:disk?size=256M&vendor=ACME&product=Hotplug disk"
 def up(options: argparse.Namespace) -> int:
     """Run the daemon in the foreground until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.WARNING, format="midlayer: %(message)s")
-    told = _ToldToEnd()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until there is something to take down
     config = (
         load(options.config)
         if options.config is not None
@@ -50,49 +55,76 @@ def up(options: argparse.Namespace) -> int:
     token = read_secret(config.token_file) if config.token_file is not None else None
     state = options.state or config.state or default_state()
     path = options.socket or config.socket or default_socket()
-    with ExitStack() as stack, suppress(KeyboardInterrupt):  # told to end while it was coming up
-        with told.later():  # what is taken is on the stack before anything may end it
-            # The event log is the first to be taken: its lock tells one daemon from another.
-            daemon = Daemon(config, state)
-            daemon.policy.runner.variables = {"MIDLAYER_SOCKET": str(path.absolute())}
-            printer = _Printer(daemon, quiet=options.quiet)
-            stack.callback(_stop, daemon, printer)
-            sockets = [stack.enter_context(closing(unix_socket(path)))]
-            stack.callback(path.unlink, missing_ok=True)
-            if listen is not None:
-                sockets.append(stack.enter_context(closing(tcp_socket(*listen))))
-        daemon.start()
+    told = _ToldToEnd()
+    with ExitStack() as stack:
+        # The event log is the first to be taken: its lock tells one daemon from another.
+        daemon = Daemon(config, state)
+        daemon.policy.runner.variables = {"MIDLAYER_SOCKET": str(path.absolute())}
+        printer = _Printer(daemon, quiet=options.quiet)
+        stack.callback(_stop, daemon, printer)
+        sockets = [stack.enter_context(closing(unix_socket(path)))]
+        stack.callback(path.unlink, missing_ok=True)
+        if listen is not None:
+            sockets.append(stack.enter_context(closing(tcp_socket(*listen))))
+        if not told.while_it_starts(daemon):
+            return 0
         serve_nodes(stack, daemon, path, mount=options.nodes, cuse=options.nodes_cuse)
         greet = partial(printer.greet, path, state, listen, config_given=options.config is not None)
         begin = partial(printer.start, greet, show=options.show, socket=path)
-        serve(daemon, sockets, started=begin, token=token)
+        serve(daemon, sockets, started=begin, token=token, told_to_end=told.is_told)
     return 0
 
 
 class _ToldToEnd:
-    """SIGTERM and SIGINT until the API serves: a KeyboardInterrupt, at once or `later`."""
+    """SIGTERM and SIGINT until the API serves: noted, and never raised.
+
+    An exception out of a signal could come anywhere: in a driver that has half a command, or between taking
+    something and noting what has to be given back.
+    """
 
     def __init__(self) -> None:
-        self._held = self._told = False
+        self._news: SimpleQueue[Future[None] | None] = SimpleQueue()  # a signal handler may put into it
         signal.signal(signal.SIGTERM, self._take)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored until then
             signal.signal(signal.SIGINT, self._take)
 
-    @contextmanager
-    def later(self) -> Iterator[None]:
-        """Let nothing be interrupted that is done in here; what was told is raised after it."""
-        self._held = True
-        try:
-            yield
-        finally:
-            self._held = False
-        if self._told:
-            raise KeyboardInterrupt
-
     def _take(self, _number: int, _frame: FrameType | None) -> None:
-        if not self._held:
-            raise KeyboardInterrupt
-        self._told = True
+        self._news.put(None)
+
+    def is_told(self) -> bool:
+        """Return whether a signal has come."""
+        return not self._news.empty()
+
+    def while_it_starts(self, daemon: Daemon) -> bool:
+        """Start a daemon in another thread; False if it was told to end, and is not to be served.
+
+        The step that is being taken then is waited for, unless it is told a second time.
+        """
+        if self.is_told():
+            return False
+        started: Future[None] = Future()
+        over = threading.Event()
+        threading.Thread(
+            target=self._start, args=(daemon, started, over), name="midlayer-start", daemon=True
+        ).start()
+        if self._news.get() is not None:
+            started.result()
+            return True
+        over.set()
+        with suppress(Empty):
+            self._news.get(timeout=STEP_S)
+        return False
+
+    def _start(self, daemon: Daemon, started: Future[None], over: threading.Event) -> None:
+        try:
+            for _ in daemon.steps():
+                if over.is_set():
+                    break
+        except BaseException as error:  # raised again in the thread that waits
+            started.set_exception(error)
+        else:
+            started.set_result(None)
+        self._news.put(started)
 
 
 def _stop(daemon: Daemon, printer: _Printer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +89,11 @@ class Daemon:
 
     def start(self) -> None:
         """Bring up the hosts, scan them, and settle what an earlier run left in the lists."""
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[None]:
+        """Do what `start` does, step by step: who is told to end meanwhile need not take them all."""
         # sg comes first, so that a device has its name when scsimon records it.
         sg_trace = SgTrace(lambda: self.trace.level)
         self.subsystem.register_upper(
@@ -97,15 +102,20 @@ class Daemon:
         self.subsystem.register_upper(self.scsimon)
         self.subsystem.register_upper(self.policy.keeper)
         self.policy.start()
+        yield
         if self.monitor is not None:
             self.monitor.start()
+            yield
         for spec in self.config.virtual_hosts:
             self.virtual.add_host(spec)
+            yield
         for session in self.config.sessions:
             self.iscsi.add_host(session, patient=True)
+            yield
         for recording in self.config.replays:
             hosts, _ = self.replay.add_hosts(recording)
             self._filters.callback(self.replay.remove_hosts, hosts)
+            yield
         self.scsimon.settle()
         self.policy.worker.submit(self.policy.rules.learn)
         self.policy.worker.submit(self.policy.keeper.settle)

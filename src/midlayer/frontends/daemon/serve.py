@@ -69,7 +69,12 @@ def tcp_socket(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    daemon: Daemon, sockets: list[socket.socket], *, started: Callable[[], None], token: bytes | None = None
+    daemon: Daemon,
+    sockets: list[socket.socket],
+    *,
+    started: Callable[[], None],
+    token: bytes | None = None,
+    told_to_end: Callable[[], bool] = lambda: False,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -78,16 +83,23 @@ def serve(
         sockets: Where; from `unix_socket` and `tcp_socket`.
         started: Called, in a thread, once the API answers.
         token: What who comes by TCP has to know; None if everybody may come.
+        told_to_end: Says whether such a signal came before this took them; nothing is served then.
     """
-    asyncio.run(_serve(ApiServer(daemon, token), daemon, sockets, started))
+    asyncio.run(_serve(ApiServer(daemon, token), daemon, sockets, started, told_to_end))
 
 
 async def _serve(
-    server: ApiServer, daemon: Daemon, sockets: list[socket.socket], started: Callable[[], None]
+    server: ApiServer,
+    daemon: Daemon,
+    sockets: list[socket.socket],
+    started: Callable[[], None],
+    told_to_end: Callable[[], bool],
 ) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
+    if told_to_end():
+        return
     if not os.isatty(sys.stdout.fileno()):  # else it says that the terminal, and with it the daemon, ends
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, _reload, daemon))
     serving = asyncio.create_task(server.serve(sockets=sockets))
