@@ -35,8 +35,12 @@ MIN_RESYNC_INTERVAL_S = 0.1
 SILENCE_S = 5.0
 """How long to wait for an event before asking the kernel whether there was one."""
 
-GAP_GRACE_S = 0.05
-"""How long a missing number may still come: events of different objects can swap places."""
+GAP_GRACE_S = 0.5
+"""How long a missing number may still come: events of different objects can swap places.
+
+A sender that has its number may have to wait for a processor, on a busy machine for a tenth of a second. What
+was lost is said by the socket; numbers alone are missing where events are of another network namespace.
+"""
 
 MAX_RESYNC_DELAY_S = 1.0
 """A resync waits until the socket is empty, but in a storm without end no longer than this."""

@@ -266,6 +266,23 @@ def test_an_event_that_comes_late_is_no_loss(rig: Rig) -> None:
     assert rig.monitor.counters.resyncs == 1
 
 
+def test_an_event_is_late_by_as_long_as_its_sender_may_have_to_wait_for_a_processor(rig: Rig) -> None:
+    rig.kernel.add_host(0)
+    rig.monitor.open()
+    drain(rig)
+    rig.kernel.add(A, nodes=False)
+    late = rig.kernel.source.waiting.pop()
+    rig.kernel.emit("add", "/devices/virtual/net/veth0", SUBSYSTEM="net")
+    rig.monitor.handle_ready()
+    rig.clock.advance(0.4)
+    rig.monitor.handle_ready()
+    assert rig.recorder.details == []
+    rig.kernel.source.waiting.append(late)
+    settle(rig)
+    assert [(what, by_resync) for what, _, _, by_resync in rig.recorder.details] == [("attach", False)]
+    assert rig.monitor.counters.resyncs == 1
+
+
 def test_a_device_in_sysfs_a_moment_before_its_event(rig: Rig) -> None:
     rig.kernel.add_host(0)
     rig.kernel.appear(A)
