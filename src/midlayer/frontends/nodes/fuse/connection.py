@@ -37,9 +37,10 @@ class Call:
         thread: Which thread calls, 0 if it is one of a stranger's name space.
         body: What follows the header. It is valid until the answer.
         interruptible: Ends a wait of the thread that carries the request out.
+        answered: Called when the kernel has taken the answer, and done what it does with it.
     """
 
-    __slots__ = ("body", "interruptible", "node", "thread", "uid", "unique", "worker")
+    __slots__ = ("answered", "body", "interruptible", "node", "thread", "uid", "unique", "worker")
 
     def __init__(self, unique: int, node: int, uid: int, thread: int, body: memoryview) -> None:
         self.unique = unique
@@ -49,6 +50,7 @@ class Call:
         self.body = body
         self.worker = threading.get_ident()
         self.interruptible: Interrupt | None = None
+        self.answered: Callable[[], None] | None = None
 
 
 Handler = Callable[[Call], bytes]
@@ -163,6 +165,8 @@ class Connection:
                 self._active.pop(unique, None)
         if opcode not in _WITHOUT_ANSWER:
             self._send(unique, error, answer)
+        if call.answered is not None:
+            call.answered()
 
     def _interrupt(self, call: Call) -> None:
         """A signal came: end the wait; if there is none yet, have the kernel ask again."""

@@ -30,7 +30,7 @@ ANY_MAJOR = 0
 """Has the kernel choose one."""
 
 _CLASS = Path("/sys/class/cuse")
-_SETTLE_S = 5.0
+_SETTLE_S = 30.0
 
 
 class CuseNodes(UpperDriver):
@@ -127,15 +127,14 @@ class CuseDevice:
         self._node = node
         self._major = major
         self._handles = Handles()
-        self._initialised = threading.Event()
-        self._gone = threading.Event()
+        self._settled = threading.Event()
         handlers: dict[int, Handler] = {
             **self._handles.handlers,
             Opcode.CUSE_INIT: self._initialise,
             Opcode.OPEN: self._open,
         }
         descriptor = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
-        self._connection = Connection(descriptor, handlers, name=self.name, ended=self._gone.set)
+        self._connection = Connection(descriptor, handlers, name=self.name, ended=self._settled.set)
         self._handles.connection = self._connection
 
     def start(self) -> bool:
@@ -144,12 +143,9 @@ class CuseDevice:
             self._connection.close()
             return False
         self._connection.start()
-        self._initialised.wait(_SETTLE_S)
-        for _ in range(int(_SETTLE_S / 0.01)):  # the kernel makes it after our answer
-            if (_CLASS / self.name).exists():
-                return True
-            if self._gone.wait(0.01):
-                break
+        # The kernel makes it while it takes our answer; in /sys it is before there is a node to be opened.
+        if self._settled.wait(_SETTLE_S) and (_CLASS / self.name).exists():
+            return True
         self._connection.close()
         return False
 
@@ -164,7 +160,7 @@ class CuseDevice:
         self._handles.close()
 
     def _initialise(self, call: Call) -> bytes:
-        self._initialised.set()
+        call.answered = self._settled.set
         major, _, _, flags = protocol.INIT_IN.unpack_from(call.body)
         if major != protocol.VERSION:
             raise OSError(errno.EPROTO, "the kernel speaks another version of CUSE")
