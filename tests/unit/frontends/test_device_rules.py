@@ -141,7 +141,8 @@ def test_change_and_trigger_are_events_as_well(begin: Begin) -> None:
 
 
 def test_trigger_by_what_rules_gave(start_up: Callable[..., Up], tmp_path: Path) -> None:
-    write(tmp_path, r50_a='KERNEL=="sg0", ENV{MINE}="yes", TAG+="mine", RUN{builtin}+="log $env{ACTION}"\n')
+    rule = 'KERNEL=="sg0", ENV{MINE}="yes", TAG+="mine", SYMLINK+="my", RUN{builtin}+="log $env{ACTION}"\n'
+    write(tmp_path, r50_a=rule)
     up = start_up(config=CONFIG).ready()
     wait_for_agents(up, 3)
     done = up.run("trigger", "--verbose", "--settle", "--property-match=MINE=y*", "--sysname-match=sg[0-9]")
@@ -150,6 +151,8 @@ def test_trigger_by_what_rules_gave(start_up: Callable[..., Up], tmp_path: Path)
     assert [run["status"] for run in event["agents"]] == [0], "settled: it has run by now"
     assert up.run("trigger", "-n", "-v", "--property-match=MINE=no").stdout == ""
     assert up.run("trigger", "-n", "-v", "--sysname-match=sg*", "--tag-match=mine").stdout == done.stdout
+    assert up.run("trigger", "-n", "-v", "--name-match=/dev/my").stdout == done.stdout
+    assert up.run("trigger", "-n", "-v", "--name-match=my2").stdout == ""
     assert up.run("trigger", "-n", "-v", "--tag-match=mine", "--tag-match=yours").stdout == ""
 
 

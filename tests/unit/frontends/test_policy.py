@@ -267,6 +267,9 @@ def test_trigger(policy_up: Callable[..., Up], tmp_path: Path) -> None:
     assert up.run("trigger", "-n", "-v", "--attr-match=nonsense").stdout == ""
     named = up.run("trigger", "-n", "-v", "--sysname-match=sg*", "--attr-nomatch=model=Good*")
     assert named.stdout.splitlines() == ["/sys/devices/midlayer/host0/target0:0:0/0:0:0:1/scsi_generic/sg1"]
+    for node in ("/dev/sg0", "sg0"):
+        assert up.run("trigger", "-n", "-v", f"--name-match={node}").stdout.splitlines() == [f"{lun}/{sg}"]
+    assert up.run("trigger", "-n", "-v", "--name-match=0:0:0:0", "--name-match=sg*").stdout == ""
     assert up.run("trigger", "-n", "-v", "--subsystem-nomatch=scsi*").stdout == ""
     below = up.run("trigger", "-n", "-v", "-y", "sg*", "-b", "/sys/devices/midlayer/host0/target0:0:0/")
     assert below.stdout.splitlines() == [f"{lun[:-1]}{each}/scsi_generic/sg{each}" for each in (0, 1)]

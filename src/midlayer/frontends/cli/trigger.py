@@ -26,6 +26,7 @@ def trigger(options: argparse.Namespace) -> int:
             attr_nomatch=[_attribute(text) for text in options.attr_nomatch],
             property_match=[_attribute(text) for text in options.property_match],
             sysname_match=options.sysname_match,
+            name_match=options.name_match,
             tag_match=options.tag_match,
             parent_match=options.parent_match,
             device=options.device,

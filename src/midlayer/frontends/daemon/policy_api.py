@@ -43,6 +43,7 @@ class Trigger(Request):
     attr_nomatch: list[AttributeMatch] = Field(default_factory=list)
     property_match: list[AttributeMatch] = Field(default_factory=list, description="One of them has to fit")
     sysname_match: list[str] = Field(default_factory=list, description="0:0:1:0, sg3")
+    name_match: list[str] = Field(default_factory=list, description="A node or a link to it: /dev/sg3, sg3")
     tag_match: list[str] = Field(default_factory=list, description="All of these, given by rules")
     parent_match: list[str] = Field(
         default_factory=list, description="host2, target2:0:1, or its path below /sys"
@@ -108,6 +109,7 @@ def add_policy(app: FastAPI, daemon: Daemon) -> None:
                 not_attributes=[(match.name, match.pattern) for match in wish.attr_nomatch],
                 properties=[(match.name, match.pattern) for match in wish.property_match],
                 sysnames=wish.sysname_match,
+                nodes=wish.name_match,
                 tags=wish.tag_match,
                 parents=wish.parent_match,
             ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -12,6 +12,8 @@ from midlayer.upper.scsimon import DeviceRecord
 
 SUBSYSTEMS = {"sg": "scsi_generic", "sd": "block", "sr": "block", "st": "scsi_tape", "ch": "scsi_changer"}
 """The kernel's subsystem of a device node, by upper-level driver."""
+
+_WITHOUT_NODE = ("scsi", "scsi_device")
 
 Pairs = Sequence[tuple[str, str | None]]
 """Name and pattern; None stands for any value."""
@@ -25,6 +27,8 @@ class TriggerMatch:
         subsystems: An object has to fit one of these patterns, if there are any.
         not_subsystems: It must fit none of these.
         sysnames: Its name has to fit one of these, if there are any: ``0:0:1:0``, ``sg3``.
+        nodes: A node has to be one of these, or have one of them as a link, if there are any:
+            ``/dev/sg3``, ``sg3``, ``/dev/disk/by-id/…``.
         attributes: All of them have to fit the device.
         not_attributes: None of them may.
         properties: One of those that rules gave the device has to fit one of these, if there are any.
@@ -36,20 +40,24 @@ class TriggerMatch:
     subsystems: Sequence[str] = ()
     not_subsystems: Sequence[str] = ()
     sysnames: Sequence[str] = ()
+    nodes: Sequence[str] = ()
     attributes: Pairs = ()
     not_attributes: Pairs = ()
     properties: Pairs = ()
     tags: Sequence[str] = ()
     parents: Sequence[str] = ()
 
-    def objects(self, record: DeviceRecord) -> list[str]:
-        """Return the subsystems of those objects of a device that fit."""
+    def objects(self, record: DeviceRecord, links: Collection[str] = ()) -> list[str]:
+        """Return the subsystems of those objects of a device that fit; `links` are those of its nodes."""
+        wanted = {name.removeprefix("/dev/") for name in self.nodes}
+        linked = not wanted.isdisjoint(links)
         return [
             subsystem
             for subsystem, sysname in _objects(record).items()
             if _fits(subsystem, self.subsystems)
             and _fits(sysname, self.sysnames)
             and not any(fnmatchcase(subsystem, pattern) for pattern in self.not_subsystems)
+            and (not wanted or (subsystem not in _WITHOUT_NODE and (linked or sysname in wanted)))
         ]
 
     def fits(self, record: DeviceRecord, properties: Mapping[str, str], tags: AbstractSet[str]) -> bool:

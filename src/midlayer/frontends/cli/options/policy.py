@@ -27,6 +27,10 @@ def add(verbs: Verbs) -> None:
     trigger.add_argument("-S", "--subsystem-nomatch", action="append", default=[], metavar="PATTERN")
     trigger.add_argument("-p", "--property-match", action="append", default=[], metavar="KEY=PATTERN")
     trigger.add_argument("-y", "--sysname-match", action="append", default=[], metavar="PATTERN")
+    trigger.add_argument(
+        "--name-match", action="append", default=[], metavar="NODE",
+        help="/dev/sg3, or a link that rules gave",
+    )  # fmt: skip
     trigger.add_argument("-g", "--tag-match", action="append", default=[], metavar="TAG")
     trigger.add_argument(
         "-b", "--parent-match", action="append", default=[], metavar="PARENT",
