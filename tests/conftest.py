@@ -8,10 +8,14 @@ import random
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+_GONE_S = 20.0
+"""What is left stays. A server in this process that learns of a client's end only now is given this time."""
 
 _SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
 
@@ -78,10 +82,18 @@ def _descriptors() -> dict[str, str]:
 def nothing_left_behind() -> Iterator[None]:
     """Fail a test that leaves threads of midlayer, or file descriptors."""
     threads, descriptors = _threads(), _descriptors()
+
+    def left() -> tuple[list[str], dict[str, str]]:
+        return (
+            [thread.name for thread in _threads() - threads],
+            {number: what for number, what in _descriptors().items() if number not in descriptors},
+        )
+
     yield
-    if _descriptors().keys() - descriptors.keys():
+    end_s = time.monotonic() + _GONE_S
+    while any(left()) and time.monotonic() < end_s:
         gc.collect()  # an error that was caught may keep its frame, and all in it, in a cycle
-    left = {number: what for number, what in _descriptors().items() if number not in descriptors}
-    assert not left, f"file descriptors left open: {left}"
-    names = [thread.name for thread in _threads() - threads]
+        time.sleep(0.005)
+    names, open_still = left()
+    assert not open_still, f"file descriptors left open: {open_still}"
     assert not names, f"threads left running: {names}"

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from typing import NamedTuple, Self
 
@@ -23,7 +24,7 @@ RECONNECTS = int(os.environ.get("MIDLAYER_RECONNECTS", "100"))
 """Enough to see one that leaks; MIDLAYER_RECONNECTS=10000 takes some minutes."""
 
 AT_ONCE = 8
-WAIT_S = 20.0
+WAIT_S = 60.0
 BLOCKS, BLOCK_BYTES = 8, 512
 _WARM_UP = 20
 _COUNTED = frozenset({"midlayer", "threading", "_thread", "socket", "select"})
@@ -40,8 +41,12 @@ class Census(NamedTuple):
 
     @classmethod
     def take(cls, host: Host) -> Self:
-        """Count, once the rescan that follows a login is over."""
+        """Count, once the rescan after a login, and sessions of before at a target of ours, are over."""
         host.hostdata.join()
+        end_s = time.monotonic() + WAIT_S
+        while sum(thread.name == "midlayer-iscsi" for thread in threading.enumerate()) > 1:
+            assert time.monotonic() < end_s, "sessions of before do not end"
+            time.sleep(0.001)
         gc.collect()
         objects = [each for each in gc.get_objects() if _could_leak(type(each))]
         return cls(len(os.listdir("/proc/self/fd")), threading.active_count(), len(objects))

@@ -75,7 +75,7 @@ class Machine:
         """Run a program that ends with `status`, and return what it printed."""
         with self.start(name, *arguments) as program:
             try:
-                printed, _ = program.communicate(timeout=60)
+                printed, _ = program.communicate(timeout=180)
             except subprocess.TimeoutExpired:
                 program.kill()
                 raise

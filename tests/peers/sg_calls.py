@@ -88,7 +88,7 @@ def asynchronous(fd: int) -> object:
     seen = [bool(poll.poll(0))]
     for pack_id in (7, 8):
         call("write", fd, header(ctypes.addressof(room), 36, pack_id=pack_id), 88)
-    ready = select.select([fd], [], [], 5)[0]
+    ready = select.select([fd], [], [], 60)[0]
     seen.append(bool(ready))
     answers = [header(0, 0) for _ in range(2)]
     counts = [call("read", fd, answer, 88) for answer in answers]
@@ -128,11 +128,12 @@ def mapped(fd: int) -> object:
 
 
 def interrupted(fd: int) -> object:
-    """A read with nothing to come ends with EINTR at a signal."""
+    """A read with nothing to come ends with EINTR at a signal; one that comes before it is no use."""
     signal.signal(signal.SIGALRM, lambda *_: None)
     signal.siginterrupt(signal.SIGALRM, True)
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
     result = call("read", fd, header(0, 0), 88)
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
     return {"read": result, "good": inquiry(fd)}
 
 
@@ -156,7 +157,7 @@ def unplugged(fd: int) -> object:
     print("polling", flush=True)
     seen = 0
     while not seen & select.POLLHUP:  # first there may be something to read: that it is gone
-        ((_, seen),) = poll.poll(20000)
+        ((_, seen),) = poll.poll(60000)
     return {
         "hup": True,
         "sg_io": inquiry(fd),

@@ -30,7 +30,7 @@ def ask(machine: Machine, case: str) -> Any:
     return json.loads(machine.run(sys.executable, PROGRAM, case))
 
 
-def eventually(holds: Callable[[], object], limit_s: float = 10) -> None:
+def eventually(holds: Callable[[], object], limit_s: float = 60) -> None:
     deadline = time.monotonic() + limit_s
     while not holds():
         assert time.monotonic() < deadline

@@ -48,9 +48,10 @@ def run(*command: str, status: int = 0) -> str:
 
 
 def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 PROGRAMS = [

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -76,12 +77,11 @@ class Tgtd:
 
     def _admin_until_it_works(self, *arguments: str) -> None:
         command = [self._tgtadm, *arguments]
-        for _ in range(400):
-            done = subprocess.run(command, env=self._environment, capture_output=True, check=False)
-            if done.returncode == 0:
-                return
+        end_s = time.monotonic() + reconnecting.WAIT_S
+        while subprocess.run(command, env=self._environment, capture_output=True, check=False).returncode:
             assert self._process.poll() is None, "tgtd has ended"
-        pytest.fail("tgtd does not answer")
+            assert time.monotonic() < end_s, "tgtd does not answer"
+            time.sleep(0.01)
 
     @property
     def spec(self) -> SessionSpec:

@@ -23,7 +23,7 @@ from midlayer.testing import LOWER_DRIVER_CHECKS, check_lower_driver
 
 ROOT = Path(__file__).parent.parent.parent
 DRIVERS = ROOT / "examples" / "drivers"
-SOON_S = 30.0
+SOON_S = 90.0
 
 
 def run(path: Path) -> str:

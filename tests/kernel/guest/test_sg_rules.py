@@ -57,6 +57,9 @@ class KernelNode:
         self.debug.set("ndelay", 0)  # EBUSY while commands are on their way
         return True
 
+    def go_on(self) -> None:
+        """Its time passes by itself."""
+
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:
         depth = self.device / "queue_depth"

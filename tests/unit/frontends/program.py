@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-SOON_S = 30.0
+SOON_S = 90.0
 MIDLAYER = [sys.executable, "-m", "midlayer"]
 READY = "Ctrl-C ends"
 CONFIG = """

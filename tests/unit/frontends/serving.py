@@ -17,7 +17,7 @@ from midlayer.frontends.config import parse
 from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.serve import ApiServer, unix_socket
 
-SOON_S = 20.0
+SOON_S = 60.0
 CONFIG = """
 [log]
 keep_events = {keep_events}

@@ -11,6 +11,8 @@ import pytest
 
 from .serving import SOON_S, Following, Serving
 
+NEVER_S = 3600
+
 
 def plug(serving: Serving, times: int = 1) -> int:
     """Plug and unplug; return the event count after it."""
@@ -128,10 +130,9 @@ def test_the_end_of_the_daemon_ends_a_stream_in_order(
 ) -> None:
     with serving.follow(since=0) as follower:
         follower.take(3)
-        begin = monotonic()
+        serving.server.config.timeout_graceful_shutdown = NEVER_S  # told, not cut off
         serving.end_serving()
         assert follower.rest() == []
-    assert monotonic() - begin < 0.9, "told, not cut off"
     assert caplog.records == []
 
 
@@ -144,9 +145,8 @@ def test_a_follower_that_does_not_read_does_not_hold_up_the_end(
         deaf.sendall(b"GET /v1/events/stream?since=0 HTTP/1.1\r\nHost: m\r\n\r\n")
         assert deaf.recv(10)
         plug(serving, 200)
-        begin = monotonic()
+        serving.server.config.timeout_graceful_shutdown = NEVER_S  # cut off before that
         serving.end_serving()
-        assert monotonic() - begin < 3.0
     assert caplog.records == []
 
 

@@ -23,7 +23,7 @@ from .program import Up
 from .test_json_shapes import EXAMPLES
 from .test_policy import wait_for_agents
 
-SOON_S = 30.0
+SOON_S = 90.0
 CONFIG = """
 [rules]
 directories = ["rules.d"]

@@ -15,6 +15,7 @@ import pytest
 
 from midlayer.upper.scsimon.interface import Request
 
+from . import program
 from .program import MIDLAYER, SOON_S, Running, Up, environment, run
 
 StartUp = Callable[..., Up]
@@ -57,7 +58,19 @@ def test_it_ends_cleanly_with_followers(start_up: StartUp, number: int) -> None:
         )
 
 
-def test_a_lock_of_scsimon_refuses_the_first_signal(start_up: StartUp) -> None:
+WITH_TIME_FOR_A_SECOND_SIGNAL = """
+import sys
+from midlayer.frontends.cli import entry
+from midlayer.frontends.daemon import serve
+serve.FORCE_S = 3600.0
+sys.exit(entry.main())
+"""
+
+
+def test_a_lock_of_scsimon_refuses_the_first_signal(
+    start_up: StartUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "MIDLAYER", [sys.executable, "-c", WITH_TIME_FOR_A_SECOND_SIGNAL])
     up = start_up().ready()
     code = (
         "import fcntl, os, struct; fd = os.open('/dev/scsimon', os.O_RDWR);"

@@ -127,7 +127,7 @@ def test_sc_29_scan_finished_that_raises_ends_the_scan(
 def test_sc_29_two_hosts_are_scanned_at_the_same_time(names: Names) -> None:
     subsystem = Subsystem(clock=SystemClock(), scan_type="async")
     subsystem.register_upper(names)
-    together = threading.Barrier(2, timeout=10)
+    together = threading.Barrier(2, timeout=60)
 
     def answer(command: Command) -> Answer:
         if command.device.address[1:] == (0, 0, 0) and not command.cdb[1] & 1:
@@ -139,7 +139,7 @@ def test_sc_29_two_hosts_are_scanned_at_the_same_time(names: Names) -> None:
         driver.unit(0, 0, 0).on(0x12, answer)
         driver.unit(0, 1, 0)
         start(subsystem, driver)
-    assert subsystem.async_scans.wait(10)
+    assert subsystem.async_scans.wait(60)
     assert names.order == ["0:0:1:0", "1:0:1:0"]
     assert not together.broken
     subsystem.clock.close()  # type: ignore[attr-defined]

@@ -49,12 +49,12 @@ def test_a_worker_of_the_machine_has_one_thread_while_there_is_work() -> None:
     worker = clock.worker("midlayer-w")
     threads: list[threading.Thread] = []
     begin, ended = threading.Event(), threading.Event()
-    worker.post(lambda: begin.wait(10) and threads.append(threading.current_thread()))
+    worker.post(lambda: begin.wait(60) and threads.append(threading.current_thread()))
     worker.post(lambda: threads.append(threading.current_thread()))
     worker.post(ended.set)
     assert threads == []
     begin.set()
-    assert ended.wait(10)
+    assert ended.wait(60)
     assert threads[0] is threads[1] is not threading.current_thread()
     clock.close()
     assert not threads[0].is_alive()
@@ -70,7 +70,7 @@ def test_no_call_is_lost_when_many_post() -> None:
     for poster in posters:
         poster.start()
     for _ in range(800):
-        assert done.acquire(timeout=10)
+        assert done.acquire(timeout=60)
     for poster in posters:
         poster.join()
     clock.close()

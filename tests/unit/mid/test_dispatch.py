@@ -361,7 +361,7 @@ def test_done_from_another_thread(subsystem: Subsystem, driver: ScriptedDriver) 
     while not driver.pending:
         pass
     driver.pending[0].complete(Answer.check(2, 0x3A))
-    waiter.join(10)
+    waiter.join(60)
     assert [result.sense.code for result in results if result.sense] == ["2/3a/00"]
 
 

@@ -109,7 +109,7 @@ def test_a_driver_that_comes_in_the_middle_of_a_scan_hears_of_each_device_once(
 
     driver.hook = hook
     driver.start(subsystem)
-    registering[0].join(10)
+    registering[0].join(60)
     assert [line for line in log if "scan" not in line] == [
         "host_added 0",
         *(f"attach 0:0:{target}:0" for target in range(4)),

@@ -189,7 +189,7 @@ def test_a_handler_that_blocks_holds_up_no_timer_and_no_other_host(machine: Rig)
 
     def block(command: Command) -> int:
         entered.set()
-        assert leave.wait(10)
+        assert leave.wait(60)
         return SUCCESS
 
     machine.driver.handle("device_reset", block)
@@ -199,13 +199,13 @@ def test_a_handler_that_blocks_holds_up_no_timer_and_no_other_host(machine: Rig)
     (other,) = other_driver.start(machine.subsystem).devices()
     command = Command(device, READ, timeout_s=0.01, on_finished=lambda command: ended.set())
     submit(command)
-    assert entered.wait(10)
+    assert entered.wait(60)
     on_time = threading.Event()
     submit(Command(other, READ, timeout_s=0.01, on_finished=lambda command: on_time.set()))
-    assert on_time.wait(10)
+    assert on_time.wait(60)
     assert command.phase is Phase.LOST
     leave.set()
-    assert ended.wait(10)
+    assert ended.wait(60)
     assert (command.host_byte, device.state) == (HostByte.DID_TIME_OUT, DeviceState.RUNNING)
     machine.subsystem.clock.close()  # type: ignore[attr-defined]
 

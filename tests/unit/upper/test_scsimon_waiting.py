@@ -11,7 +11,7 @@ from midlayer.errors import UsageError
 
 from .running import Run
 
-SOON_S = 20.0
+SOON_S = 60.0
 
 
 class Beside(threading.Thread):

@@ -6,7 +6,7 @@ import os
 import select
 import sys
 
-SOON_S = 20.0
+SOON_S = 60.0
 
 
 def python(code: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from midlayer.iscsi.names import port_name
 
 INITIATOR = "iqn.2026-11.io.example:initiator"
 TARGET = "iqn.2026-11.io.example:target"
-SOON_S = 20.0
+SOON_S = 60.0
 LUN_0 = bytes(8)
 
 _isids = itertools.count(0x100)

@@ -31,7 +31,7 @@ from midlayer.upper.sg import execute
 
 LogIn = Callable[..., Host]
 TUR = bytes(6)
-WAIT_S = 20.0
+WAIT_S = 60.0
 TIME_OUT_S = 0.1
 
 

@@ -86,7 +86,7 @@ class Done:
 
     def wait(self, count: int = 1) -> list[Command]:
         for _ in range(count):
-            assert self._came.acquire(timeout=10), "nothing came back"
+            assert self._came.acquire(timeout=60), "nothing came back"
         return self.commands
 
 

@@ -79,6 +79,6 @@ def test_a_command_from_the_queue_raises_in_its_submitters_thread(
     while not device.host.waiting:
         pass
     driver.pending[0].complete()  # this thread issues the queued command, and must not see its error
-    thread.join(10)
+    thread.join(60)
     assert caught == [FORBIDDEN]
     assert counts(device) == (0, 0, 0, 0)

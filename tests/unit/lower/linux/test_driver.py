@@ -186,19 +186,19 @@ def test_removal_in_flight(rig: Rig, device: LogicalUnit) -> None:
 
     def wait() -> None:
         in_flight.set()
-        assert removed.wait(10)
+        assert removed.wait(60)
 
     rig.ioctl.before = wait
     results = []
     thread = threading.Thread(target=lambda: results.append(execute(device, CDB)))
     thread.start()
-    assert in_flight.wait(10)
+    assert in_flight.wait(60)
     pool = device.hostdata.pool
     rig.kernel.remove(A)
     settle(rig)
     rig.ioctl.answer = SgAnswer(error=errno.ENODEV)
     removed.set()
-    thread.join(10)
+    thread.join(60)
     assert [result.host_byte for result in results] == [HostByte.DID_NO_CONNECT]
     assert pool.opened == 0  # its descriptor went with it
     assert idle(device)

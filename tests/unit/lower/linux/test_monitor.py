@@ -471,7 +471,7 @@ def test_the_thread_outlives_an_error(rig: Rig, caplog: pytest.LogCaptureFixture
 
     rig.kernel.source = BrokenSource()
     rig.monitor.start()
-    assert again.wait(10)
+    assert again.wait(60)
     rig.monitor.stop()
     assert "broken" in caplog.text
 

@@ -121,7 +121,7 @@ def test_wake_from_another_thread(source: UeventSocket) -> None:
     thread = threading.Thread(target=lambda: got.append(source.receive(None)))
     thread.start()
     source.wake()
-    thread.join(10)
+    thread.join(60)
     assert got == ["waiting", None]
     assert source.receive(0) is None  # the wake was for one receive
 
@@ -130,7 +130,7 @@ def test_close_from_another_thread(source: UeventSocket) -> None:
     thread = threading.Thread(target=source.receive)
     thread.start()
     source.close()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert source.receive(None) is None
     source.close()

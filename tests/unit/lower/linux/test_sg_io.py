@@ -261,7 +261,7 @@ def test_who_waits_gets_what_comes_back(ioctl: FakeIoctl) -> None:
     while not pool._waiting:
         pass
     pool.give_back(slot)
-    thread.join(10)
+    thread.join(60)
     assert got == [slot]
     pool.give_back(slot)
     pool.close()
@@ -281,7 +281,7 @@ def test_who_waits_is_woken_by_close(ioctl: FakeIoctl) -> None:
     thread = threading.Thread(target=wait)
     thread.start()
     pool.close()
-    thread.join(10)
+    thread.join(60)
     assert [error.errno for error in caught] == [errno.ENODEV]  # type: ignore[attr-defined]
     pool.give_back(slot)
     assert slot.fd == -1

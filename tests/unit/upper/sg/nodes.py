@@ -10,6 +10,7 @@ import errno
 import os
 import select
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -36,6 +37,7 @@ libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
 
 READ_10 = 0x28
 SIZE_BYTES = 8 << 20
+SOON_S = 0.1
 
 
 class Handle(Protocol):
@@ -57,7 +59,10 @@ class Node(Protocol):
     def open(self, flags: int) -> Handle: ...
     def open_bsg(self, flags: int) -> Handle: ...
     def slow(self, seconds: float) -> Any:
-        """While inside, READ(10) takes that long."""
+        """While inside, READ(10) takes that long; where time can be held, as long as until `go_on`."""
+
+    def go_on(self) -> None:
+        """Let the time of one slow READ(10) pass."""
 
     def one_at_a_time(self) -> Any:
         """While inside, the device gets one command at a time."""
@@ -117,21 +122,44 @@ class OwnMemory:
 
 
 class SlowDriver(VirtualDriver):
-    """A virtual host whose READ(10) takes as long as a test says, and which can be reset."""
+    """A virtual host whose READ(10) takes as long as a test says, and which can be reset.
 
-    delay_s = 0.0
+    It is the test that says when: a time in seconds could be over before the test has looked.
+    """
 
     def __init__(self, subsystem: Subsystem) -> None:
         super().__init__(subsystem)
         self.clock = subsystem.clock
-        self.on_their_way: list[Command] = []
+        self._slow = False
+        self._held: deque[Callable[[], None]] = deque()
+        self._may_go = 0
+        self._held_lock = threading.Lock()
 
     def queuecommand(self, command: Command, done: Callable[[Command], None]) -> int:
-        if command.cdb[0] != READ_10 or not self.delay_s:
+        if command.cdb[0] != READ_10 or not self._slow:
             return super().queuecommand(command, done)
         carry_out = super().queuecommand
-        self.clock.call_later(self.delay_s, lambda: carry_out(command, done) and None)
+        self._held.append(lambda: carry_out(command, done) and None)
+        self._let_go()
         return 0
+
+    def slow(self, on: bool) -> None:
+        """Hold READ(10) from now on, or let all go."""
+        with self._held_lock:
+            self._slow, self._may_go = on, 0 if on else len(self._held)
+        self._let_go()
+
+    def go_on(self) -> None:
+        """Let one go soon: the one that has waited longest, or the next that comes."""
+        with self._held_lock:
+            self._may_go += 1
+        self._let_go()
+
+    def _let_go(self) -> None:
+        with self._held_lock:
+            while self._held and self._may_go:
+                self._may_go -= 1
+                self.clock.call_later(SOON_S, self._held.popleft())
 
     def eh_device_reset_handler(self, command: Command) -> int:
         return 0x2002
@@ -165,11 +193,14 @@ class OurNode:
 
     @contextmanager
     def slow(self, seconds: float) -> Iterator[None]:
-        self.driver.delay_s = seconds
+        self.driver.slow(True)
         try:
             yield
         finally:
-            self.driver.delay_s = 0.0
+            self.driver.slow(False)
+
+    def go_on(self) -> None:
+        self.driver.go_on()
 
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:

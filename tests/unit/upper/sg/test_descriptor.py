@@ -102,7 +102,7 @@ class InThread:
         return self.ended()
 
     def ended(self) -> str | None:
-        self.thread.join(10)
+        self.thread.join(60)
         return self.outcome
 
 

@@ -138,7 +138,7 @@ def test_a_waiting_thread_gets_what_another_submits(disk: LogicalUnit, driver: D
         for pending in list(driver.pending):
             pending.complete()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
     assert sorted(received) == [0, 1, 2, 3]
 
 
@@ -202,7 +202,7 @@ def test_leaving_waits(disk: LogicalUnit, driver: Driver) -> None:
     closing.start()
     driver.pending[0].complete()
     driver.pending[0].complete()
-    closing.join(10)
+    closing.join(60)
     assert not closing.is_alive()
     assert [pack_id for pack_id, _ in session] == [0, 1], "results are not lost"
     session.close()

@@ -127,7 +127,7 @@ class Connection:
                 break
             with self._lock:
                 self._idle -= 1
-                if not self._idle and len(self._threads) < MOST_THREADS:
+                if not (self._idle or self._over.is_set()) and len(self._threads) < MOST_THREADS:
                     self._start_thread()
             try:
                 self._carry_out(buffer[:length])

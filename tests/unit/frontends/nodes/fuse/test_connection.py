@@ -27,7 +27,7 @@ class Kernel:
 
     def __init__(self, handlers: dict[int, object]) -> None:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.settimeout(10)
+        self.socket.settimeout(60)
         self.ended = threading.Event()
         self.connection = Connection(theirs.detach(), handlers, name="test", ended=self.ended.set)  # type: ignore[arg-type]
         self.connection.start()
@@ -88,7 +88,7 @@ def test_a_call_that_blocks_holds_nobody_up(kernel: type[Kernel]) -> None:
     go_on = threading.Event()
 
     def block(call: Call) -> bytes:
-        go_on.wait(10)
+        go_on.wait(60)
         return b"at last"
 
     one = kernel({101: lambda call: b"quick", 102: block})
@@ -99,7 +99,7 @@ def test_a_call_that_blocks_holds_nobody_up(kernel: type[Kernel]) -> None:
 
 
 def test_an_interrupt_is_asked_for_again_until_the_call_waits(kernel: type[Kernel]) -> None:
-    interrupted, waits = threading.Event(), threading.Event()
+    interrupted, waits, begun = threading.Event(), threading.Event(), threading.Event()
 
     def interrupt(worker: int) -> bool:
         if waits.is_set():
@@ -108,13 +108,15 @@ def test_an_interrupt_is_asked_for_again_until_the_call_waits(kernel: type[Kerne
 
     def block(call: Call) -> bytes:
         call.interruptible = interrupt
-        interrupted.wait(10)
+        begun.set()
+        interrupted.wait(60)
         raise OSError(errno.EINTR, "a signal")
 
     one = kernel({101: block})
     one.send(101, unique=4)
     one.send(int(Opcode.INTERRUPT), unique=5, body=protocol.INTERRUPT_IN.pack(4))
     assert one.receive() == (5, -errno.EAGAIN, b"")
+    assert begun.wait(60)
     waits.set()
     one.send(int(Opcode.INTERRUPT), unique=5, body=protocol.INTERRUPT_IN.pack(4))
     assert one.receive() == (4, -errno.EINTR, b"")

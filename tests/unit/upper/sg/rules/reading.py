@@ -79,6 +79,8 @@ def _(u: Using) -> Any:
         f.write(slow_read(pack_id=3))
         order: list[int] = []
         while len(order) < 3:
+            u.node.go_on()
+            f.eventually(len(order) + 1)
             order += [pack_id for _, _, _, pack_id, _ in ready_rows(f) if pack_id not in order]
     return order
 
@@ -95,6 +97,7 @@ def _(u: Using) -> Any:
         at_once = f.read()
         f.write(hdr(pack_id=2))
         first = f.eventually(1)
+        u.node.go_on()
         f.eventually(2)
         return at_once, first, f.read("pack_id"), f.read("pack_id")
 
@@ -104,6 +107,7 @@ def _(u: Using) -> Any:
     f = u.open(BLOCKING)
     with u.node.slow(0.2):
         f.write(slow_read(pack_id=5))
+        u.node.go_on()
         return f.read("pack_id")
 
 
@@ -292,6 +296,7 @@ def _(u: Using) -> Any:
     with u.node.slow(0.3):
         f.write(slow_read())
         events = f.poll()
+        u.node.go_on()
         f.eventually(1)
         return events
 
@@ -332,6 +337,7 @@ def _(u: Using) -> Any:
     f = u.open()
     with u.node.slow(0.5):
         answer = f.interrupted(lambda: f.sg_io(slow_read()))
+        u.node.go_on()
         while f.table():
             pass
         return answer, f.get(0x227D), f.read()
@@ -348,6 +354,7 @@ def _(u: Using) -> Any:
         sent = slow_read(pack_id=9)
         answer = f.interrupted(lambda: f.sg_io(sent))
         before = f.table()
+        u.node.go_on()
         f.eventually(1)
         return answer, before, f.table(), f.read("pack_id")
 

@@ -152,6 +152,7 @@ def _(u: Using) -> Any:
     with u.node.slow(0.3):
         f.write(slow_read(pack_id=4))
         table = f.table()
+        u.node.go_on()
         f.eventually(1)
         return table
 
