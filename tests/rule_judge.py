@@ -74,7 +74,7 @@ def udevadm_test(path: str, rules: Mapping[str, bytes], action: str = "add") -> 
         command = shlex.join([str(udev_packages.udevadm()), "test", f"--action={action}", path])
         node = shlex.quote(Path(path).name)
         script = _SCRIPT.format(rules=temporary, programs=programs, command=command, node=node)
-        done = subprocess.run([*prefix, "sh", "-c", script], check=False, capture_output=True, timeout=120)
+        done = subprocess.run([*prefix, "sh", "-c", script], check=False, capture_output=True, timeout=300)
     printed = done.stdout.decode("utf-8", "surrogateescape")
     assert done.returncode == 0, printed + done.stderr.decode(errors="replace")
     return _read(printed, done.stderr.decode("utf-8", "replace"))

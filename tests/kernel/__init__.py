@@ -7,5 +7,5 @@
 
 A new test is a function in a file ``guest/test_*.py``; the host collects it and the guest runs it.
 Environment: ``MIDLAYER_KERNEL`` (another Debian kernel package), ``MIDLAYER_CACHE``,
-``MIDLAYER_KERNEL_TIMEOUT_S`` (the whole tier's, default 1800), ``CI=true`` (a skip is a failure).
+``MIDLAYER_KERNEL_TIMEOUT_S`` (the whole tier's, default 3600), ``CI=true`` (a skip is a failure).
 """

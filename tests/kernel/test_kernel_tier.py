@@ -29,7 +29,7 @@ def test_status_and_output_come_back(kernel: prepare.Kernel) -> None:
     completed = boot.run_in_guest(
         ["sh", "-c", 'uname -r; pwd; echo "$WORD"; echo gone > setup.cfg; exit 7'],
         cwd=REPOSITORY,
-        timeout_s=120,
+        timeout_s=600,
         environment={"WORD": "two words"},
     )
     assert completed.status == 7

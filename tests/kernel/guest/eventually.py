@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+LIMIT_S = 180.0
+"""For what has to happen, however slow the machine is: an emulated processor, and others beside it."""
 
 
 def eventually(
     condition: Callable[[], T],
     *,
-    timeout_s: float = 10.0,
+    timeout_s: float = LIMIT_S,
     interval_s: float = 0.01,
     reason: str = "",
 ) -> T:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from midlayer.frontends.cli.client import Client
 
-from .eventually import eventually
+from .eventually import LIMIT_S, eventually
+from .nodes import block_node
 from .running import Up
 from .scsi_debug import SCSI_DEVICES
 
@@ -18,7 +19,7 @@ PORTAL = "127.0.0.1:3260"
 INITIATOR = "iqn.1993-08.org.debian:01:guest"
 
 
-def run(*command: str, timeout_s: float = 60) -> str:
+def run(*command: str, timeout_s: float = LIMIT_S) -> str:
     """Run a program that has to succeed, and return what it printed."""
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_s)
     assert done.returncode == 0, f"{command}: {done.returncode}: {done.stdout}{done.stderr}"
@@ -42,8 +43,8 @@ class Initiator:
 
     def disk(self, lun: int) -> Path:
         """Wait for the block device of a LUN."""
-        eventually(lambda: lun in self.devices(), timeout_s=30, reason=f"LUN {lun}")
-        return eventually(lambda: node(self.devices()[lun]), timeout_s=30, reason=f"LUN {lun} as a disk")
+        eventually(lambda: lun in self.devices(), reason=f"LUN {lun}")
+        return Path(block_node(self.devices()[lun]))
 
     def sessions(self) -> list[int]:
         """Return the sessions that the target has."""
@@ -51,11 +52,9 @@ class Initiator:
 
     def drop(self) -> None:
         """Do ``midlayer target drop``, and wait until the initiator has come back."""
-        (session,) = eventually(self.sessions, timeout_s=30, reason="a session")
+        (session,) = eventually(self.sessions, reason="a session")
         self.cut(session)
-        eventually(
-            lambda: self.sessions() not in ([], [session]), timeout_s=60, reason="the initiator to come back"
-        )
+        eventually(lambda: self.sessions() not in ([], [session]), reason="the initiator to come back")
 
     def cut(self, session: int) -> None:
         """Do ``midlayer target drop``."""
@@ -95,7 +94,7 @@ def logged_in(
     """
     target = ("iscsiadm", "-m", "node", "-T", iqn)
     with iscsid():
-        found = eventually(lambda: discovered(portals[0]), timeout_s=30, reason="iscsid to answer")
+        found = eventually(lambda: discovered(portals[0]), reason="iscsid to answer")
         assert sorted(found) == sorted(f"{portal} {iqn}" for portal in portals)
         for name, value in (settings or {}).items():
             run(*target, "-o", "update", "-n", name, "-v", value)

@@ -17,9 +17,7 @@ from midlayer.lower.linux.netlink import UeventSocket
 from midlayer.mid.subsystem import Subsystem
 from midlayer.upper.scsimon import EventLog, ScsimonDriver
 
-from .eventually import eventually
-
-START_TIMEOUT_S = 120.0  # a kernel under software emulation starts Python slowly
+from .eventually import LIMIT_S, eventually
 
 
 class Up:
@@ -38,19 +36,19 @@ class Up:
         self._process = subprocess.Popen(
             [*command, "--state", str(self._state), "--socket", str(self._socket)]
         )
-        eventually(self._answers, timeout_s=START_TIMEOUT_S, interval_s=0.2, reason="midlayer up to answer")
+        eventually(self._answers, interval_s=0.2, reason="midlayer up to answer")
 
     def stop(self) -> int:
         """End it with SIGTERM and return its exit status."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(30)
+        return self._process.wait(LIMIT_S)
 
     def kill(self) -> None:
         """End it with SIGKILL."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(30)
+        self._process.wait(LIMIT_S)
 
     def close(self) -> None:
         """End it if it still runs."""

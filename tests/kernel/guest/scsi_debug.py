@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Self
 from .eventually import eventually
 
 PARAMETERS = Path("/sys/bus/pseudo/drivers/scsi_debug")
+JIFFIES_PER_S = 250  # of Debian's kernels
 SCSI_HOSTS = Path("/sys/class/scsi_host")
 SCSI_DEVICES = Path("/sys/bus/scsi/devices")
 # Through /sys/bus/scsi/devices come hosts and targets as well; only these are logical units.
@@ -64,6 +64,10 @@ class ScsiDebug:
 
         eventually(write, reason=f"{name} to be set, which a command on its way forbids (EBUSY)")
 
+    def slow_down(self, seconds: float) -> None:
+        """Have each command take so long from now on, if the device obeys; ``ndelay`` ends below 1 s."""
+        self.set("delay", round(seconds * JIFFIES_PER_S))
+
     def hosts(self) -> list[int]:
         """Return the numbers of this module's hosts, the oldest first."""
         found = []
@@ -93,14 +97,9 @@ class ScsiDebug:
         """Return the sysfs directories of the logical units, of all hosts or of one, in address order."""
         return logical_units([host] if host is not None else self.hosts())
 
-    def settle(self) -> None:
-        """Wait until udev has looked at everything: it sends commands of its own, and loads drivers."""
-        if shutil.which("udevadm") is not None:
-            subprocess.run(["udevadm", "settle", "--timeout=30"], check=False)
-
     def unload(self) -> None:
         """Remove every device and the module; waits for descriptors that are still being closed."""
-        eventually(self._try_unload, timeout_s=60.0, interval_s=0.1, reason="scsi_debug to be unloaded")
+        eventually(self._try_unload, interval_s=0.1, reason="scsi_debug to be unloaded")
 
     def _try_unload(self) -> bool:
         if not Path("/sys/module/scsi_debug").exists():

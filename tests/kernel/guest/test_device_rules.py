@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from .eventually import eventually
+from .nodes import settle
 from .running import Up
 from .scsi_debug import SCSI_DEVICES, ScsiDebug
 
@@ -42,7 +43,7 @@ def idle(up: Up) -> None:
         last = up.get("status")["event_count"]
         return bool(up.get("agents")["position"] >= last and up.get("status")["event_count"] == last)
 
-    eventually(done, timeout_s=120, interval_s=0.2, reason="rules to have run")
+    eventually(done, interval_s=0.2, reason="rules to have run")
 
 
 def test_rules_on_the_kernels_devices(scsi_debug: LoadScsiDebug, up: Up) -> None:
@@ -53,9 +54,13 @@ def test_rules_on_the_kernels_devices(scsi_debug: LoadScsiDebug, up: Up) -> None
     def named() -> list[dict[str, Any]]:
         return [item for item in up.items("attached", host) if item["links"]]
 
-    (disk,) = eventually(named, timeout_s=60, reason="the links")
+    (disk,) = eventually(named, reason="the links")
+    # The kernel adds one after the other, and may not be done with the last when the first has its links.
+    eventually(lambda: up.get("quarantined")["items"], reason="the quarantine")
+    eventually(lambda: at[2] in [item["address"] for item in up.items("attached", host)], reason=at[2])
+    eventually(lambda: up.events(0, "detach"), reason=f"{at[1]} to go")
     idle(up)
-    debug.settle()
+    settle()
 
     assert not (SCSI_DEVICES / at[1]).exists(), "scsi_remove_device: the kernel has deleted it"
     assert [event["address"] for event in up.events(0, "detach")] == [at[1]]

@@ -17,6 +17,7 @@ from midlayer.standards.sbc import Read10, Write10
 from midlayer.standards.spc import Inquiry, TestUnitReady
 
 from .eventually import eventually
+from .nodes import ready_node, udev_waits
 from .scsi_debug import ScsiDebug
 
 LoadScsiDebug = Callable[..., ScsiDebug]
@@ -104,15 +105,11 @@ class KernelDisk:
 
     def __init__(self, debug: ScsiDebug) -> None:
         (self.device,) = eventually(debug.devices)
-        (generic,) = eventually(lambda: list((self.device / "scsi_generic").iterdir()))
-        eventually(lambda: Path(f"/dev/{generic.name}").exists())
-        eventually(lambda: list((self.device / "block").iterdir()), reason="sd to be done with its probe")
-        debug.settle()  # a fault for any command would be spent on udev's
+        path = ready_node(self.device)
         if not (DEBUGFS / "scsi_debug").exists():
             subprocess.run(["mount", "-t", "debugfs", "none", str(DEBUGFS)], check=True)
         self.errors = DEBUGFS / "scsi_debug" / self.device.name / "error"
-        self.opened: Device = midlayer.open_device(f"/dev/{generic.name}")
-        eventually(lambda: self.opened.execute(bytes(6)).ok, reason="unit attentions to be told")
+        self.opened: Device = midlayer.open_device(path)
 
     def remove_errors(self) -> None:
         for line in self.errors.read_text().splitlines()[1:]:
@@ -123,7 +120,8 @@ class KernelDisk:
 @pytest.fixture
 def kernel_disk(scsi_debug: LoadScsiDebug) -> Iterator[KernelDisk]:
     disk = KernelDisk(scsi_debug(dev_size_mb=8, delay=0))
-    yield disk
+    with udev_waits():  # which would read from a disk whose unit attention was told, and meet the faults
+        yield disk
     disk.opened.close()
 
 

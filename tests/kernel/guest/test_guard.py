@@ -13,7 +13,8 @@ import pytest
 
 from midlayer.frontends.cli.guard import ROLLED_BACK
 
-from .eventually import eventually
+from .eventually import LIMIT_S, eventually
+from .nodes import block_node, settle
 from .running import Up
 from .scsi_debug import SCSI_DEVICES, SCSI_HOSTS, ScsiDebug
 
@@ -34,7 +35,7 @@ def disk(up: Up, host: int) -> dict[str, Any]:
     def find() -> list[dict[str, Any]]:
         return [item for item in up.items("attached", host) if {"sg", "sd"} <= set(item["names"])]
 
-    (item,) = eventually(find, timeout_s=30, reason="a disk with its nodes")
+    (item,) = eventually(find, reason="a disk with its nodes")
     return item
 
 
@@ -50,7 +51,7 @@ def guard(up: Up, device: str, roll_back: str, script: str) -> subprocess.Comple
     ]
     return subprocess.run(
         [*command, "--rollback", roll_back, "--", "sh", "-ec", script],
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=LIMIT_S,
     )  # fmt: skip
 
 
@@ -61,6 +62,7 @@ def test_a_disk_swapped_before_the_mount_is_unmounted(
     (host,) = debug.hosts()
     item = disk(up, host)
     address, node = item["address"], item["names"]["sd"]
+    assert block_node(SCSI_DEVICES / address) == f"/dev/{node}"
     subprocess.run(["mkfs.ext4", "-q", "-F", f"/dev/{node}"], check=True)
     place = tmp_path / "mnt"
     place.mkdir()
@@ -71,9 +73,11 @@ def test_a_disk_swapped_before_the_mount_is_unmounted(
     subprocess.run(["umount", str(place)], check=True)
 
     # Between the look and the mount: the disk goes, another one comes and is given the same name.
+    settle()  # as long as udev had the first one open its name would not be free
     swap = (
         f"echo 1 > {SCSI_DEVICES / address}/delete; echo '- - -' > {SCSI_HOSTS}/host{host}/scan; "
-        f"until test -b /dev/{node}; do :; done; mount /dev/{node} {place}; mountpoint -q {place}"
+        # The node is there before it can be opened.
+        f"until test -b /dev/{node} && mount /dev/{node} {place}; do :; done; mountpoint -q {place}"
     )
     done = guard(up, address, f"umount {place}", swap)
     assert done.returncode == ROLLED_BACK, done.stderr

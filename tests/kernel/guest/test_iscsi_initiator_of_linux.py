@@ -14,7 +14,7 @@ import pytest
 
 from midlayer.frontends.cli.client import Client
 
-from .eventually import eventually
+from .eventually import LIMIT_S, eventually
 from .open_iscsi import PORTAL, Initiator, logged_in, run
 from .running import Up
 
@@ -101,8 +101,8 @@ def test_no_byte_is_wrong_after_connections_were_dropped(
         for _ in range(DROPS):
             seen = len(written)
             initiator.drop()
-            eventually(lambda: len(written) > seen or not writer.is_alive(), timeout_s=60)  # noqa: B023
-        writer.join(120)
+            eventually(lambda: len(written) > seen or not writer.is_alive())  # noqa: B023
+        writer.join(LIMIT_S)
         assert len(written) == FILES
     finally:
         run("umount", str(tmp_path))
@@ -137,9 +137,9 @@ def test_fio_finds_no_wrong_byte_after_connections_were_dropped(initiator: Initi
     with subprocess.Popen([*FIO, f"--filename={disk}"], stdout=subprocess.PIPE, text=True) as fio:
         for _ in range(DROPS):
             before = written()
-            eventually(lambda: written() > before, timeout_s=60, reason="fio to write")  # noqa: B023
+            eventually(lambda: written() > before, reason="fio to write")  # noqa: B023
             initiator.drop()
-        printed, _ = fio.communicate(timeout=120)
+        printed, _ = fio.communicate(timeout=LIMIT_S)
         assert fio.returncode == 0, printed
     (job,) = json.loads(printed)["jobs"]
     assert (job["error"], job["write"]["io_bytes"], job["read"]["io_bytes"]) == (0, 24 << 20, 24 << 20)
@@ -182,7 +182,7 @@ def test_luns_come_and_go(initiator: Initiator) -> None:
         client.post("plug", host=HOST, device="virtual:disk?lun=2&size=8M&product=Late")
     run(*rescan)
     disk = initiator.disk(2)  # which is in sysfs a moment before it can be opened
-    assert eventually(disk.read_bytes, timeout_s=30, reason="a disk that can be read") == bytes(8 << 20)
+    assert eventually(disk.read_bytes, reason="a disk that can be read") == bytes(8 << 20)
     with Client(initiator.up.socket) as client:
         client.post("unplug", device=f"{HOST}:0:0:2")
     assert subprocess.run(["sg_turs", str(disk)], check=False, capture_output=True).returncode != 0

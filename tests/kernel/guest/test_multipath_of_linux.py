@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from .eventually import eventually
+from .eventually import LIMIT_S, eventually
+from .nodes import settle
 from .open_iscsi import INITIATOR, Initiator, logged_in, node, run
 from .running import Up
 
@@ -21,13 +22,14 @@ SECOND = "10.77.0.2"
 PORTALS = ("127.0.0.1:3260,1", f"{SECOND}:3260,2")
 HOST = 101
 UNIT = f"{HOST}:0:0:0"
+DISK_BYTES = 128 << 20
 CONFIG = f"""
 [[host]]
 driver = "virtual"
 host_no = {HOST}
 
 [[host.unit]]
-size = "128M"
+size = "{DISK_BYTES >> 20}M"
 product = "Two paths"
 alua = "optimized, standby"
 
@@ -41,8 +43,8 @@ device = "{UNIT}"
 """
 SETTINGS = {
     "node.session.timeo.replacement_timeout": "1",
-    "node.conn[0].timeo.noop_out_interval": "1",
-    "node.conn[0].timeo.noop_out_timeout": "2",
+    "node.conn[0].timeo.noop_out_interval": "2",
+    "node.conn[0].timeo.noop_out_timeout": "10",
 }
 MULTIPATH_CONF = """
 defaults {
@@ -62,12 +64,14 @@ blacklist {
     }
 }
 """
-FIO_BYTES = 48 << 20
+MODULES = ("dm_service_time", "dm_multipath", "scsi_dh_alua")
+FIO_BYTES = 8 << 20
 FIO = (
     *("fio", "--name=paths", "--rw=randwrite", "--bs=4k", f"--size={FIO_BYTES}", "--direct=1"),
-    *("--ioengine=libaio", "--iodepth=8", "--rate=1m", "--verify=crc32c", "--verify_fatal=1", "--randseed=7"),
+    *("--ioengine=libaio", "--iodepth=8", "--rate=,1m", "--verify=crc32c", "--verify_fatal=1"),
     "--output-format=json",
 )
+"""Eight seconds of writes, then it reads all of them back."""
 OPTIMIZED, STANDBY = 50, 1
 """What multipath's priorities mean."""
 
@@ -77,7 +81,7 @@ class Paths:
 
     def __init__(self, initiator: Initiator) -> None:
         self.initiator = initiator
-        eventually(self._both, timeout_s=30, reason="two disks")
+        eventually(self._both, reason="two disks")
         self.devices = {self._group(one): one for one in initiator.all_devices()}
         assert len({(one / "wwid").read_text() for one in self.devices.values()}) == 1
 
@@ -118,16 +122,16 @@ class Paths:
 
         def there() -> bool:
             before = self.written(1), self.written(2)
-            eventually(lambda: (self.written(1), self.written(2)) != before, timeout_s=60, reason="a write")
+            eventually(lambda: (self.written(1), self.written(2)) != before, reason="a write")
             now = self.written(1), self.written(2)
             return now[group - 1] > before[group - 1] and now[2 - group] == before[2 - group]
 
-        eventually(there, timeout_s=90, reason=f"writes by path {group}")
+        eventually(there, reason=f"writes by path {group}")
 
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Iterator[Paths]:
-    run("modprobe", "-a", "iscsi_tcp", "dm_multipath", "dm_service_time", "scsi_dh_alua")
+    run("modprobe", "-a", "iscsi_tcp", *MODULES)
     run("ip", "link", "set", "lo", "up")
     run("ip", "address", "add", f"{SECOND}/32", "dev", "lo")
     up = Up(tmp_path, CONFIG)
@@ -141,30 +145,41 @@ def paths(tmp_path: Path) -> Iterator[Paths]:
     finally:
         up.close()
         run("ip", "address", "delete", f"{SECOND}/32", "dev", "lo")
+        # It would ask each later disk for its port groups, and be told the unit attentions of others.
+        run("modprobe", "-r", *MODULES)
 
 
 @contextmanager
 def _multipathd(paths: Paths) -> Iterator[None]:
     # A path that comes by itself would be made active as the only one there is.
-    run("udevadm", "settle", "--timeout=60", timeout_s=70)
-    Path("/etc/multipath.conf").write_text(MULTIPATH_CONF)
-    with subprocess.Popen(["multipathd", "-d", "-s"]) as multipathd:
-        name = ""
-        try:
-            eventually(lambda: len(paths.states()) == 2, timeout_s=60, reason="a map of two paths")
-            (name,) = [one["name"] for one in maps()]
-            eventually(paths.are_two_groups, timeout_s=120, interval_s=2, reason="a group for each path")
+    settle()
+    configuration = Path("/etc/multipath.conf")
+    configuration.write_text(MULTIPATH_CONF)
+    try:
+        with _served(paths) as name:
             yield
-        finally:
-            multipathd.terminate()
-            multipathd.wait(30)
         flush = ["multipath", "-f", name]
         eventually(
             lambda: subprocess.run(flush, check=False, capture_output=True).returncode == 0,
-            timeout_s=60,
             interval_s=0.5,
             reason="udev to let go of the map",
         )
+    finally:
+        configuration.unlink()  # by which udev would take each later disk for a path
+
+
+@contextmanager
+def _served(paths: Paths) -> Iterator[str]:
+    """Run multipathd from when each path has its group, and give the name of the map."""
+    with subprocess.Popen(["multipathd", "-d", "-s"]) as multipathd:
+        try:
+            eventually(lambda: len(paths.states()) == 2, reason="a map of two paths")
+            (name,) = [one["name"] for one in eventually(maps)]
+            eventually(paths.are_two_groups, interval_s=2, reason="a group for each path")
+            yield name
+        finally:
+            multipathd.terminate()
+            multipathd.wait(LIMIT_S)
 
 
 def maps() -> list[dict[str, Any]]:
@@ -174,16 +189,36 @@ def maps() -> list[dict[str, Any]]:
     return list(json.loads(shown)["maps"]) if shown.startswith("{") else []
 
 
+@contextmanager
+def fio(disk: Path) -> Iterator[None]:
+    """Have fio write and verify, one stretch of the disk after the other, until the end, however late."""
+    over = threading.Event()
+    runs: list[subprocess.CompletedProcess[str]] = []
+
+    def work() -> None:
+        while not over.is_set() and not any(each.returncode for each in runs):
+            number = len(runs)  # none finds what an earlier one has written
+            place = f"--offset={number * FIO_BYTES % DISK_BYTES}", f"--randseed={number}"
+            command = [*FIO, f"--filename={disk}", *place]
+            runs.append(subprocess.run(command, check=False, capture_output=True, text=True))
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        worker.join()
+        print([(each.returncode, each.stderr) for each in runs])
+    for each in runs:
+        assert each.returncode == 0, each
+        (job,) = json.loads(each.stdout)["jobs"]
+        assert (job["error"], job["write"]["io_bytes"], job["read"]["io_bytes"]) == (0, FIO_BYTES, FIO_BYTES)
+
+
 def test_writes_go_on_by_the_other_path(paths: Paths) -> None:
-    printed: list[str] = []
-    (shown,) = maps()
-    with subprocess.Popen(
-        [*FIO, f"--filename=/dev/mapper/{shown['name']}"], stdout=subprocess.PIPE, text=True
-    ) as fio:
-        output = fio.stdout
-        assert output is not None
-        reader = threading.Thread(target=lambda: printed.append(output.read()))
-        reader.start()
+    (shown,) = eventually(maps)
+    with fio(Path("/dev/mapper", shown["name"])):
         paths.goes_by(1)
         # The administrator takes the first group away; Linux asks for the second one to be active.
         paths.initiator.up.post("change", device=UNIT, settings={"alua": "unavailable,standby"})
@@ -197,11 +232,6 @@ def test_writes_go_on_by_the_other_path(paths: Paths) -> None:
             if session["portal_group"] == 2:
                 paths.initiator.cut(session["session"])
         paths.goes_by(1)
-        assert "failed" in paths.states()
+        eventually(lambda: "failed" in paths.states(), reason="multipathd to know of it")
         run("ip", "address", "add", f"{SECOND}/32", "dev", "lo")
-        eventually(lambda: "failed" not in paths.states(), timeout_s=90, reason="the path again")
-        fio.wait(180)
-        reader.join()
-    assert fio.returncode == 0, printed
-    (job,) = json.loads(printed[0])["jobs"]
-    assert (job["error"], job["write"]["io_bytes"], job["read"]["io_bytes"]) == (0, FIO_BYTES, FIO_BYTES)
+        eventually(lambda: "failed" not in paths.states(), reason="the path again")

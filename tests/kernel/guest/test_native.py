@@ -17,20 +17,21 @@ from midlayer.standards.sbc import Read10, Write10
 from midlayer.standards.spc import TestUnitReady
 
 from .eventually import eventually
+from .nodes import ready_node
 from .scsi_debug import ScsiDebug
 
 LoadScsiDebug = Callable[..., ScsiDebug]
 DEPTH, BLOCK = 32, 512
-SLOW = {"ndelay": 500_000_000, "max_queue": 192}
+SLOW_S = 2.0
+"""While a command takes that long even a slow machine has done what is to be done meanwhile."""
 
 
-def sg_node(debug: ScsiDebug) -> str:
+def sg_node(debug: ScsiDebug, delay_s: float | None = None) -> str:
+    """Return the node of the disk, whose commands take a while from now on."""
     (device,) = eventually(debug.devices)
-    (entry,) = eventually(lambda: list((device / "scsi_generic").iterdir()), reason="an sg node")
-    path = f"/dev/{entry.name}"
-    debug.settle()
-    with midlayer.open_device(path) as opened:  # the unit attention after the power on
-        eventually(lambda: opened.execute(TestUnitReady().encode()).ok)
+    path = ready_node(device)
+    if delay_s is not None:
+        debug.slow_down(delay_s)
     return path
 
 
@@ -57,8 +58,7 @@ def _link(path: Path) -> str:
 
 def test_32_commands_are_on_their_way_at_once_and_every_result_comes(scsi_debug: LoadScsiDebug) -> None:
     debug = scsi_debug(dev_size_mb=4, max_queue=192)
-    path = sg_node(debug)
-    debug.set("ndelay", 200_000_000)
+    path = sg_node(debug, 0.2)
     content = random.Random(32).randbytes(512 * BLOCK)
     with midlayer.open_device(path) as device, device.session(depth=DEPTH) as session:
         writes = session.submit(
@@ -69,6 +69,7 @@ def test_32_commands_are_on_their_way_at_once_and_every_result_comes(scsi_debug:
             for at in range(128)
         )
         assert {pack_id: result.ok for pack_id, result in session} == dict.fromkeys(writes, True)
+        debug.slow_down(SLOW_S)
         reads = session.submit(
             Request(Read10(logical_block_address=at * 4, transfer_length=4).encode(), data_in=4 * BLOCK)
             for at in range(128)
@@ -87,7 +88,7 @@ def test_results_come_by_pack_id(scsi_debug: LoadScsiDebug) -> None:
         cdbs = [Read10(logical_block_address=at, transfer_length=1).encode() for at in range(DEPTH)]
         pack_ids = session.submit(Request(cdb, data_in=BLOCK) for cdb in cdbs)
         for pack_id, cdb in reversed(list(zip(pack_ids, cdbs, strict=True))):
-            received, result = session.receive(pack_id, timeout_s=20)
+            received, result = session.receive(pack_id, timeout_s=60)
             assert (received, result.cdb, result.ok) == (pack_id, cdb, True)
 
 
@@ -121,8 +122,8 @@ def test_the_kernel_ends_a_command_in_time(scsi_debug: LoadScsiDebug) -> None:
 
 
 def test_an_abort_ends_one_command_and_no_other(scsi_debug: LoadScsiDebug) -> None:
-    debug = scsi_debug(**SLOW)
-    path = sg_node(debug)
+    debug = scsi_debug(max_queue=192)
+    path = sg_node(debug, SLOW_S)
     with midlayer.open_device(path) as device, device.session(depth=DEPTH) as session:
         buffers = [bytearray(b"\xaa" * BLOCK) for _ in range(4)]
         cdb = Read10(transfer_length=1).encode()
@@ -137,8 +138,7 @@ def test_an_abort_ends_one_command_and_no_other(scsi_debug: LoadScsiDebug) -> No
 
 def test_leaving_by_an_exception_leaves_nothing(scsi_debug: LoadScsiDebug) -> None:
     debug = scsi_debug(max_queue=192)
-    path = sg_node(debug)
-    debug.set("ndelay", 900_000_000)
+    path = sg_node(debug, SLOW_S)
     cdb = Read10(transfer_length=1).encode()
     with midlayer.open_device(path) as device:
         session = device.session(depth=DEPTH)
@@ -148,12 +148,12 @@ def test_leaving_by_an_exception_leaves_nothing(scsi_debug: LoadScsiDebug) -> No
             raise KeyError
         assert {result.host_byte for _, result in session} == {HostByte.DID_ABORT}
         assert busy(debug) > 0, "the kernel still has them"
-    eventually(lambda: busy(debug) == 0, timeout_s=60.0)
+    eventually(lambda: busy(debug) == 0)
 
 
 def test_a_device_that_goes_gives_every_result(scsi_debug: LoadScsiDebug) -> None:
-    debug = scsi_debug(**SLOW)
-    path = sg_node(debug)
+    debug = scsi_debug(max_queue=192)
+    path = sg_node(debug, SLOW_S)
     with midlayer.open_device(path) as device, device.session(depth=DEPTH) as session:
         cdb = Read10(transfer_length=1).encode()
         session.submit(Request(cdb, data_in=BLOCK) for _ in range(DEPTH))
@@ -164,7 +164,7 @@ def test_a_device_that_goes_gives_every_result(scsi_debug: LoadScsiDebug) -> Non
         results = dict(session)
         deleting.join()
         session.submit([TestUnitReady().encode()])
-        assert session.receive(timeout_s=20)[1].host_byte == HostByte.DID_NO_CONNECT
+        assert session.receive(timeout_s=60)[1].host_byte == HostByte.DID_NO_CONNECT
     assert len(results) == DEPTH
     assert {result.host_byte for result in results.values()} <= {HostByte.DID_OK, HostByte.DID_NO_CONNECT}
 

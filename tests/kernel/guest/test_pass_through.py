@@ -22,6 +22,7 @@ from midlayer.standards.spc import (
 )
 
 from .eventually import eventually
+from .nodes import block_node, generic_node, ready_node
 from .scsi_debug import ScsiDebug
 
 LoadScsiDebug = Callable[..., ScsiDebug]
@@ -30,15 +31,10 @@ BLOCK = 512
 BAD_LBA = 0x1234
 
 
-def node(device: Path, kind: str) -> str:
-    """Return the ``scsi_generic`` or ``block`` node of a device."""
-    (entry,) = eventually(lambda: list((device / kind).iterdir()), reason=f"{kind} of {device.name}")
-    return f"/dev/{entry.name}"
-
-
-def disk(debug: ScsiDebug) -> Path:
+def ready(debug: ScsiDebug) -> tuple[Path, str]:
+    """Return a device without unit attentions, and its sg node."""
     (device,) = eventually(debug.devices)
-    return device
+    return device, ready_node(device)
 
 
 def judged(*command: str) -> bytes:
@@ -47,7 +43,7 @@ def judged(*command: str) -> bytes:
 
 @pytest.mark.parametrize("ptype", [0, 1, 5, 8, 13])
 def test_inquiry_equals_sg_inq(scsi_debug: LoadScsiDebug, ptype: int) -> None:
-    path = node(disk(scsi_debug(ptype=ptype)), "scsi_generic")
+    _, path = ready(scsi_debug(ptype=ptype))
     with midlayer.open_device(path) as device:
         ours = device.execute(Inquiry(allocation_length=96).encode(), data_in=96).raise_for_status()
         identification = Inquiry(evpd=True, page_code=0x83, allocation_length=252).encode()
@@ -57,21 +53,21 @@ def test_inquiry_equals_sg_inq(scsi_debug: LoadScsiDebug, ptype: int) -> None:
 
 
 def test_read_capacity_equals_sg_readcap(scsi_debug: LoadScsiDebug) -> None:
-    path = node(disk(scsi_debug(sector_size=4096, lbpu=1)), "scsi_generic")
+    _, path = ready(scsi_debug(sector_size=4096, lbpu=1))
     with midlayer.open_device(path) as device:
         ours = device.execute(ReadCapacity16(allocation_length=32).encode(), data_in=32).raise_for_status()
     assert bytes(ours.data) == judged("sg_readcap", "--long", "--raw", path)
 
 
 def test_inquiry_of_the_disk_of_qemu_equals_sg_inq(qemu_disk: Path) -> None:
-    path = node(qemu_disk, "scsi_generic")
+    path = generic_node(qemu_disk)
     with midlayer.open_device(path) as device:
         ours = device.execute(Inquiry(allocation_length=36).encode(), data_in=36).raise_for_status()
     assert bytes(ours.data) == judged("sg_inq", "--raw", "--len=36", path)
 
 
 def test_a_medium_error_comes_back_with_its_lba(scsi_debug: LoadScsiDebug) -> None:
-    path = node(disk(scsi_debug(opts=2)), "scsi_generic")
+    _, path = ready(scsi_debug(opts=2))
     with midlayer.open_device(path) as device:
         result = device.execute(
             Read10(logical_block_address=BAD_LBA - 4, transfer_length=8).encode(), data_in=8 * BLOCK
@@ -85,8 +81,8 @@ def test_a_medium_error_comes_back_with_its_lba(scsi_debug: LoadScsiDebug) -> No
 
 
 def test_a_read_in_64_kib_blocks_equals_dd(scsi_debug: LoadScsiDebug) -> None:
-    device_path = disk(scsi_debug(dev_size_mb=4))
-    block, generic = node(device_path, "block"), node(device_path, "scsi_generic")
+    device_path, generic = ready(scsi_debug(dev_size_mb=4))
+    block = block_node(device_path)
     content = random.Random(64).randbytes(4 << 20)
     subprocess.run(
         ["dd", f"of={block}", "bs=64k", "oflag=direct", "status=none", "iflag=fullblock"],
@@ -104,10 +100,9 @@ def test_a_read_in_64_kib_blocks_equals_dd(scsi_debug: LoadScsiDebug) -> None:
 
 
 def test_a_device_that_goes_while_a_command_is_in_flight_gives_a_result(scsi_debug: LoadScsiDebug) -> None:
-    debug = scsi_debug(ndelay=500_000_000)
-    device_path = disk(debug)
-    path = node(device_path, "scsi_generic")
-    eventually(lambda: subprocess.run(["sg_turs", path], check=False).returncode == 0, timeout_s=30)
+    debug = scsi_debug()
+    device_path, path = ready(debug)
+    debug.slow_down(2.0)
     results = []
     with midlayer.open_device(path) as device:
         read = Read10(transfer_length=1).encode()
@@ -115,7 +110,7 @@ def test_a_device_that_goes_while_a_command_is_in_flight_gives_a_result(scsi_deb
         flight.start()
         eventually(lambda: int((device_path / "device_busy").read_text()) > 0, interval_s=0.001)
         (device_path / "delete").write_text("1\n")
-        flight.join(20)
+        flight.join(60)
         assert not flight.is_alive(), "the command hangs"
         assert results[0].ok or results[0].host_byte == midlayer.HostByte.DID_NO_CONNECT
         after = device.execute(TestUnitReady().encode())
@@ -128,14 +123,14 @@ def test_a_node_that_is_no_scsi_device_is_named() -> None:
 
 
 def test_a_device_is_opened_by_its_address(scsi_debug: LoadScsiDebug) -> None:
-    path = disk(scsi_debug())
-    with midlayer.open_device(path.name) as device:
+    found, path = ready(scsi_debug())
+    with midlayer.open_device(found.name) as device:
         result = device.execute(Inquiry(allocation_length=36).encode(), data_in=36).raise_for_status()
-    assert bytes(result.data) == judged("sg_inq", "--raw", "--len=36", node(path, "scsi_generic"))
+    assert bytes(result.data) == judged("sg_inq", "--raw", "--len=36", path)
 
 
 def test_the_supported_commands_are_those_of_sg_opcodes(scsi_debug: LoadScsiDebug) -> None:
-    path = node(disk(scsi_debug()), "scsi_generic")
+    _, path = ready(scsi_debug())
     cdb = ReportSupportedOperationCodes(allocation_length=8192).encode()
     with midlayer.open_device(path) as device:
         ours = decode_supported_opcodes(bytes(device.execute(cdb, data_in=8192).raise_for_status().data))

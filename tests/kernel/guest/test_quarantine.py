@@ -46,14 +46,14 @@ def test_a_lun_in_quarantine_is_attached_once_it_is_mapped(
     (host,) = debug.hosts()
     address = f"{host}:0:0:0"
     state = "held" if action == "hold" else "removed"
-    eventually(lambda: quarantined(up) == [(address, state)], timeout_s=30, reason=f"{address} {state}")
+    eventually(lambda: quarantined(up) == [(address, state)], reason=f"{address} {state}")
     assert up.items("attached", host) == []
     if action == "remove":
         eventually(lambda: not (SCSI_DEVICES / address).exists(), reason="the kernel to have it deleted")
     (item,) = up.get("quarantined")["items"]
     assert item["model"] == "UNMAPPED"
     PRODUCT.write_text("MAPPED")
-    (attached,) = eventually(lambda: up.items("attached", host), timeout_s=30, reason="the attach")
+    (attached,) = eventually(lambda: up.items("attached", host), reason="the attach")
     assert (attached["address"], attached["model"]) == (address, "MAPPED")
     assert quarantined(up) == []
     assert up.events(0, "quarantined")[0]["device"]["model"] == "UNMAPPED"
@@ -84,6 +84,6 @@ def test_a_kernel_device_that_is_another_one_by_now_is_replaced(
     (again,) = up.items("attached", host)
     assert again["attach_count"] == found["attach_count"] > item["attach_count"]
     last = up.get("status")["event_count"]
-    eventually(lambda: up.get("agents")["position"] >= last, timeout_s=120, reason="the agents")
+    eventually(lambda: up.get("agents")["position"] >= last, reason="the agents")
     lines = [line for line in told.read_text().splitlines() if line.split()[1] == str(host)]
     assert lines == [f"add {host} FIRST", f"remove {host} FIRST", f"add {host} SECOND"]

@@ -57,7 +57,7 @@ lun = 1
 device = "{HOST}:0:0:1"
 """
 PROBE_S = 4.0
-LATE_S = 8.0
+LATE_S = 20.0
 """How long the kernel may take, under emulation, to delete the device, find it again and tell of it."""
 
 QUARANTINE = f"""
@@ -145,25 +145,25 @@ def test_it_is_kept_back_and_attached_once_it_is_mapped(san: Up, start: Start, h
     up = start(QUARANTINE.format(action=how))
     since = up.get("status")["event_count"]
     with unmapped(san):
-        (item,) = eventually(lambda: up.get("quarantined")["items"], timeout_s=60, reason="the quarantine")
+        (item,) = eventually(lambda: up.get("quarantined")["items"], reason="the quarantine")
         assert (item["vendor"], item["model"], item["qualifier"]) == ("SAN", "Not mapped", "001b")
         address = item["address"]
-        eventually(lambda: set(attached(up)) == {0}, timeout_s=60, reason="the good LUN alone")
+        eventually(lambda: set(attached(up)) == {0}, reason="the good LUN alone")
         if how == "remove":
-            eventually(lambda: not (SCSI_DEVICES / address).exists(), timeout_s=30, reason="the deletion")
+            eventually(lambda: not (SCSI_DEVICES / address).exists(), reason="the deletion")
         else:
             assert (SCSI_DEVICES / address / "generic").exists(), "the kernel has it, and sg has a node"
         assert [event for event in up.events(since, "attach") if event["address"] == address] == [], (
             "no upper-level driver has seen it"
         )
         mapped_s = map_it(san)
-        found = eventually(lambda: attached(up).get(1), timeout_s=60, reason="the attach")
+        found = eventually(lambda: attached(up).get(1), reason="the attach")
         late_s = float(str(found["attached_since_boot_s"])) - mapped_s
         print(f"{how}: attached {late_s:.2f} s after its qualifier was 000b, asked every {PROBE_S:g} s")
         assert late_s <= PROBE_S + LATE_S
         assert found["qualifier"] == "000b"
         assert up.get("quarantined")["items"] == []
-        disk = eventually(lambda: os.listdir(SCSI_DEVICES / address / "block"), timeout_s=30, reason="sd")
+        disk = eventually(lambda: os.listdir(SCSI_DEVICES / address / "block"), reason="sd")
         assert len(disk) == 1, "the kernel's disk driver has it as well"
     assert up.stop() == 0
 
@@ -178,18 +178,17 @@ def test_the_rule_and_script_of_document_001(san: Up, start: Start, tmp_path: Pa
         script.chmod(0o755)
         up = start('\n[rules]\ndirectories = ["rules.d"]\n')
         with unmapped(san):
-            eventually(lambda: kernel_device(0), timeout_s=60, reason="the good LUN")
+            eventually(lambda: kernel_device(0), reason="the good LUN")
             eventually(
                 lambda: any(
                     run["output"].endswith("deleted\n")
                     for event in up.get("events")["items"]
                     for run in event.get("agents", [])
                 ),
-                timeout_s=120,
                 reason="the script",
             )
-            eventually(lambda: kernel_device(1) is None, timeout_s=30, reason="the deletion")
-            eventually(lambda: set(attached(up)) == {0}, timeout_s=30, reason="the detach")
+            eventually(lambda: kernel_device(1) is None, reason="the deletion")
+            eventually(lambda: set(attached(up)) == {0}, reason="the detach")
         assert up.stop() == 0
 
 

@@ -35,9 +35,7 @@ def test_linux_lists_what_we_list() -> None:
         with served(descriptions, lambda number: PORTAL), iscsid(), _upper_drivers_kept_away():
             ours = {each.number: _ours(subsystem, each) for each in descriptions}
             theirs: dict[int, list[Seen]] = {}
-            found = eventually(
-                lambda: discovered(PORTAL, "-o", "nonpersistent"), timeout_s=60, reason="iscsid to answer"
-            )
+            found = eventually(lambda: discovered(PORTAL, "-o", "nonpersistent"), reason="iscsid to answer")
             assert len(found) == COUNT
             for first in range(0, COUNT, BATCH):
                 theirs |= _theirs(descriptions[first : first + BATCH])
@@ -67,10 +65,10 @@ def _theirs(batch: list[Description]) -> dict[int, list[Seen]]:
         # Scanned when we say so, and not by iscsid.
         run(*_node(each), "-o", "update", "-n", "node.session.scan", "-v", "manual")
     try:
-        run(*ALL, "--login", timeout_s=180)
+        run(*ALL, "--login")
         return {each.number: _scanned(_host_of(each)) for each in batch}
     finally:
-        run(*ALL, "--logout", timeout_s=180)
+        run(*ALL, "--logout")
         for each in batch:
             run(*_node(each), "-o", "delete")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from .eventually import eventually
+from .nodes import ready_node
 from .scsi_debug import ScsiDebug
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "unit"))  # where the table is a package's module
@@ -33,11 +34,7 @@ class KernelNode:
     def __init__(self, debug: ScsiDebug) -> None:
         self.debug = debug
         (self.device,) = eventually(debug.devices)
-        (generic,) = eventually(lambda: list((self.device / "scsi_generic").iterdir()))
-        self.path = f"/dev/{generic.name}"
-        eventually(lambda: Path(self.path).exists())
-        eventually(lambda: list((self.device / "block").iterdir()), reason="sd to be done with its probe")
-        self._clear_unit_attention()
+        self.path = ready_node(self.device)
 
     def open(self, flags: int) -> Handle:
         return KernelHandle(os.open(self.path, flags))
@@ -47,14 +44,14 @@ class KernelNode:
 
     @contextmanager
     def slow(self, seconds: float) -> Iterator[None]:
-        self.debug.set("ndelay", int(seconds * 1e9))
+        self.debug.slow_down(seconds * PACE)
         try:
             yield
         finally:
-            eventually(self._quick, timeout_s=20, interval_s=0.02, reason="commands to end")
+            eventually(self._quick, interval_s=0.02, reason="commands to end")
 
     def _quick(self) -> bool:
-        self.debug.set("ndelay", 0)  # EBUSY while commands are on their way
+        self.debug.set("delay", 1)  # EBUSY while commands are on their way
         return True
 
     def go_on(self) -> None:
@@ -133,6 +130,7 @@ def _set_capabilities(data: bytes, *, effective: bool) -> None:
     checked(libc.syscall(SYS_CAPSET, header, struct.pack("6I", *words)))
 
 
+PACE = 4.0
 TRIES = 3
 """A slow guest may look at a request only after it has ended, where a row wants it on its way."""
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from .eventually import eventually
+from .nodes import generic_node
 from .scsi_debug import ScsiDebug
 
 LoadScsiDebug = Callable[..., ScsiDebug]
 
 
 def sg_inq(device: Path) -> str:
-    (generic,) = eventually(lambda: list((device / "scsi_generic").iterdir()), reason=f"sg of {device.name}")
-    command = ["sg_inq", f"/dev/{generic.name}"]
+    command = ["sg_inq", generic_node(device)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 

@@ -52,7 +52,7 @@ def test_nothing_is_missed_when_uevents_have_room(scsi_debug: LoadScsiDebug, tmp
     host, address = ready(scsi_debug())
     with recorder(tmp_path) as running:
         storm(address, CYCLES)
-        eventually(lambda: len(comings_and_goings(running, address)) == 2 * CYCLES + 1, timeout_s=60)
+        eventually(lambda: len(comings_and_goings(running, address)) == 2 * CYCLES + 1)
         events = comings_and_goings(running, address)
         kinds = [event.kind for event in events]
         assert kinds == [Kind.ATTACH, *[Kind.DETACH, Kind.ATTACH] * CYCLES]
@@ -67,7 +67,7 @@ def test_lost_uevents_are_made_up_for(scsi_debug: LoadScsiDebug, tmp_path: Path)
     tiny = partial(UeventSocket, receive_buffer_bytes=TINY_BUFFER_BYTES)
     with recorder(tmp_path, open_socket=tiny) as running:
         storm(address, CYCLES)
-        eventually(lambda: settled(running, host), timeout_s=60, interval_s=0.2)
+        eventually(lambda: settled(running, host), interval_s=0.2)
         counters = running.monitor.counters
         print(counters)
         assert counters.lost > 0, "the buffer was not too small"

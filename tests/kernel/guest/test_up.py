@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from .eventually import eventually
+from .nodes import block_node, udev_waits
 from .running import Up
 from .scsi_debug import SCSI_DEVICES, ScsiDebug
 
@@ -47,7 +48,7 @@ def test_a_host_that_comes_and_goes_is_recorded(
     debug = scsi_debug(num_tgts=2, max_luns=3, add_host=0)
     before = up.get("status")["event_count"]
     host = debug.add_host()
-    items = eventually(lambda: complete(up, host, 6), timeout_s=30, reason="six disks with their nodes")
+    items = eventually(lambda: complete(up, host, 6), reason="six disks with their nodes")
     assert [item["address"] for item in items] == [
         f"{host}:0:{target}:{lun}" for target in range(2) for lun in range(3)
     ]
@@ -95,7 +96,7 @@ def test_a_host_without_devices_is_in_the_host_list(scsi_debug: LoadScsiDebug, u
 def test_a_restart_keeps_sessions_and_finds_what_went(scsi_debug: LoadScsiDebug, up: Up) -> None:
     debug = scsi_debug(num_tgts=1, max_luns=2)
     (host,) = debug.hosts()
-    items = eventually(lambda: complete(up, host, 2), timeout_s=30, reason="two disks with their nodes")
+    items = eventually(lambda: complete(up, host, 2), reason="two disks with their nodes")
     before = up.get("status")["event_count"]
     up.kill()
     (SCSI_DEVICES / items[1]["address"] / "delete").write_text("1\n")
@@ -113,7 +114,7 @@ def test_a_restart_keeps_sessions_and_finds_what_went(scsi_debug: LoadScsiDebug,
 def test_offline_online_unplug_and_plug_go_through_the_kernel(scsi_debug: LoadScsiDebug, up: Up) -> None:
     debug = scsi_debug()
     (host,) = debug.hosts()
-    (item,) = eventually(lambda: complete(up, host, 1), timeout_s=30, reason="a disk with its nodes")
+    (item,) = eventually(lambda: complete(up, host, 1), reason="a disk with its nodes")
     address, state = item["address"], SCSI_DEVICES / item["address"] / "state"
     up.post("state", device=address, state="offline")
     assert state.read_text().strip() == "offline"
@@ -132,7 +133,7 @@ def test_offline_online_unplug_and_plug_go_through_the_kernel(scsi_debug: LoadSc
 def test_a_rescan_plans_first_and_removes_only_what_nobody_uses(scsi_debug: LoadScsiDebug, up: Up) -> None:
     debug = scsi_debug(max_luns=2)
     (host,) = debug.hosts()
-    items = eventually(lambda: complete(up, host, 2), timeout_s=30, reason="two disks with their nodes")
+    items = eventually(lambda: complete(up, host, 2), reason="two disks with their nodes")
     gone, kept = items[1]["address"], items[0]["address"]
     (SCSI_DEVICES / gone / "delete").write_text("1\n")
     eventually(lambda: len(up.items("attached", host)) == 1, reason="the detach")
@@ -142,10 +143,11 @@ def test_a_rescan_plans_first_and_removes_only_what_nobody_uses(scsi_debug: Load
     up.post("rescan", host=host)
     assert [item["address"] for item in up.items("attached", host)] == [kept, gone]
 
-    debug.set("max_luns", 1)  # LUN 1 answers no more
-    mounted = items[0]["names"]["sd"]
-    plan = up.post("rescan", host=host, plan=True, remove=True)["items"]
-    assert (gone, "remove") in [(step["address"], step["action"]) for step in plan]
-    assert (kept, "remove") not in [(step["address"], step["action"]) for step in plan], mounted
-    up.post("rescan", host=host, remove=True)
+    block_node(SCSI_DEVICES / gone)
+    with udev_waits():  # while it reads the disk is in use
+        debug.set("max_luns", 1)  # LUN 1 answers no more
+        plan = up.post("rescan", host=host, plan=True, remove=True)["items"]
+        assert (gone, "remove") in [(step["address"], step["action"]) for step in plan]
+        assert (kept, "remove") not in [(step["address"], step["action"]) for step in plan]
+        up.post("rescan", host=host, remove=True)
     assert [item["address"] for item in up.items("attached", host)] == [kept]

@@ -1,0 +1,87 @@
+"""Nodes of the kernel's devices, from when udev is done with them, and udev kept from using them.
+
+A device is in sysfs before its node is in ``/dev``, and a disk's node is there before it can be opened. udev
+looks at what has come or says that it changed: it reads from disks, and takes unit attentions and one-shot
+faults that were meant for the test; it opens tapes and CD drives, of which there is one descriptor only.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import midlayer
+
+from .eventually import eventually
+
+SETTLE_S = 600  # there may be the events of a storm
+TEST_UNIT_READY = bytes(6)
+_DISK, _CD = 0, 5
+
+
+def node(device: Path, kind: str, pattern: str = "*") -> str:
+    """Wait until a driver has made its node of a device, and udev is done with it.
+
+    Args:
+        device: In sysfs.
+        kind: The driver's class.
+        pattern: Of the node's name, where there are several.
+    """
+    reason = f"{device.name} in the class {kind}"
+    entry = eventually(lambda: sorted((device / kind).glob(pattern)), reason=reason)[0]
+    path = Path("/dev") / entry.name
+    number = eventually(path.stat, reason=str(path)).st_rdev
+    record = Path(f"/run/udev/data/{'b' if kind == 'block' else 'c'}{os.major(number)}:{os.minor(number)}")
+
+    def noted() -> bool:
+        if not record.exists():
+            return False
+        settle()  # a record may be left from a device that has gone, or its event not be over
+        return record.exists()
+
+    eventually(noted, reason=f"udev to take note of {path}")
+    return str(path)
+
+
+def generic_node(device: Path) -> str:
+    """Wait for the sg node of a device."""
+    return node(device, "scsi_generic")
+
+
+def block_node(device: Path) -> str:
+    """Wait for the block node of a disk or a CD drive: udev is told of it when it can be opened."""
+    return node(device, "block")
+
+
+def ready_node(device: Path) -> str:
+    """Wait for the sg node of a device whose driver is done with it, and have unit attentions told."""
+    path = generic_node(device)
+    if int((device / "type").read_text()) in (_DISK, _CD):
+        block_node(device)
+    tell_unit_attentions(path)
+    return path
+
+
+def tell_unit_attentions(path: str) -> None:
+    """Have a device tell what it has to tell, until it is ready."""
+    with midlayer.open_device(path) as opened:
+        eventually(lambda: opened.execute(TEST_UNIT_READY).ok, reason=f"{path} to be ready")
+
+
+def settle() -> None:
+    """Wait until udev has looked at everything."""
+    subprocess.run(["udevadm", "settle", f"--timeout={SETTLE_S}"], check=True)
+
+
+@contextmanager
+def udev_waits() -> Iterator[None]:
+    """Let udev finish, and keep it from looking at anything until the end."""
+    settle()
+    subprocess.run(["udevadm", "control", "--stop-exec-queue"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["udevadm", "control", "--start-exec-queue"], check=True)
