@@ -292,6 +292,30 @@ def test_the_moment_in_which_it_is_told_to_end(moment: str, number: signal.Signa
     assert not path.exists()
 
 
+WITH_A_SLOW_PRINTER = """
+import sys, time
+from midlayer.frontends.cli import entry, up
+
+def print_news(self, usual=up._Printer._print_news):
+    if self._over:
+        time.sleep(10 * up.UNREAD_S)
+    usual(self)
+
+up.UNREAD_S, up._Printer._print_news = 0.02, print_news
+sys.exit(entry.main())
+"""
+
+
+def test_a_printer_that_is_slow_is_not_taken_for_a_reader_that_is_gone(
+    start_up: StartUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "MIDLAYER", [sys.executable, "-c", WITH_A_SLOW_PRINTER])
+    up = start_up().ready()
+    up.send()
+    assert up.end() == 0
+    assert up.lines[-1] == "midlayer ended cleanly; the event log is kept"
+
+
 def test_a_reader_that_goes_away_stops_nothing(start_up: StartUp, tmp_path: Path) -> None:
     command = [*MIDLAYER, "up", "--config", str(tmp_path / "c.toml"), "--state", str(tmp_path / "s")]
     (tmp_path / "c.toml").write_text('[[host]]\ndriver = "virtual"\n')

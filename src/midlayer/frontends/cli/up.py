@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -36,7 +38,10 @@ STEP_S = 10.0
 """How long a step of the start, such as the scan of a host, may take once the daemon was told to end."""
 
 UNREAD_S = 1.0
-"""How long, at the end, somebody may take to read what was printed."""
+"""How long, at the end, somebody who reads nothing is waited for."""
+
+PRINTED_S = 30.0
+"""How long, at the end, the thread that prints is waited for while there is room for what it prints."""
 
 _DEMO_UNIT = "virtual:disk?size=256M&vendor=ACME&product=Hotplug disk"
 
@@ -198,12 +203,22 @@ class _Printer:
         if self._thread is not None:
             self._over = True
             self._wake.set()
-            self._thread.join(UNREAD_S)
-            if self._thread.is_alive():  # nobody reads, so that nothing more can be said
+            if not self._is_read(self._thread):  # so that nothing more can be said
                 self._quiet = True
                 sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (open until the process has ended)
         with self._lock:
             self._ending = []
+
+    @staticmethod
+    def _is_read(thread: threading.Thread) -> bool:
+        """Let the thread print all, however slow it is; False if nobody reads what it prints."""
+        end_s = time.monotonic() + PRINTED_S
+        while True:
+            thread.join(UNREAD_S)
+            if not thread.is_alive():
+                return True
+            if time.monotonic() > end_s or not _has_room(sys.stdout.fileno()):
+                return False
 
     def finish(self) -> None:
         """Say what went with the daemon, and that it ended."""
@@ -273,6 +288,12 @@ class _Printer:
         print(f"  {command} plug{where} 'virtual:disk?size=1G&serial=HELLO'")
         print(f"  {command} detached{where}")
         print("\nEvents follow as they come; Ctrl-C ends.", flush=True)
+
+
+def _has_room(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 def _identity(data: Any) -> str:

@@ -294,10 +294,13 @@ class NodeServer:
         self.files.remove(number)
 
     def _channel_hung_up(self, descriptor: int) -> None:
-        """A program died, or a signal came while it waits for an answer: what blocks for it has to end."""
+        """A program died, or a signal came while it waits for an answer: what blocks for it has to end.
+
+        The news may be of a connection that has been closed since, whose number is another program's now.
+        """
         with self._lock:
             channel = self._channels.get(descriptor)
-            if channel is not None:
+            if channel is not None and _has_hung_up(descriptor):
                 self._dying[descriptor] = channel
 
     def _interrupt_dying(self) -> None:
@@ -305,6 +308,12 @@ class NodeServer:
             dying = list(self._dying.values())
         for channel in dying:
             _interrupt(channel)
+
+
+def _has_hung_up(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def _interrupt(channel: Channel) -> None:

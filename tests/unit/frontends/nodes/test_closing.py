@@ -36,6 +36,18 @@ def test_an_open_waits_for_the_close_that_is_being_seen_to(
         os.close(_open(program))
 
 
+def test_news_of_a_connection_before_it_are_not_for_the_next_one(daemon: Daemon) -> None:
+    """Its descriptor may have the number of one that was closed after the server had heard of its end."""
+    program = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with served(daemon.subsystem, make_directory()) as server, program:
+        program.settimeout(TIMEOUT_S)
+        program.connect(str(Path(server.directory, "socket")))
+        os.close(_open(program))
+        (descriptor,) = server._channels
+        server._channel_hung_up(descriptor)
+        assert not server._dying
+
+
 def _open(program: socket.socket) -> int:
     """Open the node for oneself, and return the token."""
     flags = os.O_RDWR | os.O_EXCL | os.O_NONBLOCK
