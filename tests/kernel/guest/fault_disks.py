@@ -24,6 +24,7 @@ from midlayer.standards.sense import Sense, SenseKey
 from midlayer.testing import FakeClock
 
 from .eventually import eventually
+from .nodes import block_node, ready_node
 from .scsi_debug import ScsiDebug
 
 DEBUGFS = Path("/sys/kernel/debug")
@@ -63,20 +64,15 @@ class KernelDisk:
         self._debug = debug
         self.met_others = False
         (self.device,) = eventually(debug.devices)
-        (generic,) = eventually(lambda: list((self.device / "scsi_generic").iterdir()))
-        eventually(lambda: Path(f"/dev/{generic.name}").exists())
-        (self.block,) = eventually(
-            lambda: list((self.device / "block").iterdir()), reason="sd to be done with its probe"
-        )
-        # A fault for any command would be spent on udev's, which take their time where the guest is slow.
-        subprocess.run(["udevadm", "settle", "--timeout=180"], check=False)
+        path = ready_node(self.device)
+        self.block = block_node(self.device)
         if not (DEBUGFS / "scsi_debug").exists():
             subprocess.run(["mount", "-t", "debugfs", "none", str(DEBUGFS)], check=True)
         self.errors = DEBUGFS / "scsi_debug" / self.device.name / "error"
         self._fail_reset = DEBUGFS / "scsi_debug" / f"target{self.device.name[:-2]}" / "fail_reset"
         (self._scsi_disk,) = (self.device / "scsi_disk").iterdir()
         self._host = next(Path("/sys/class/scsi_host").glob(f"host{self.device.name.split(':')[0]}"))
-        self.opened: Device = midlayer.open_device(f"/dev/{generic.name}")
+        self.opened: Device = midlayer.open_device(path)
         self._log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
         debug.set("opts", _LOGS_RESETS)
         self._trace = _Trace(int(self.device.name.split(":")[0]))
@@ -86,11 +82,8 @@ class KernelDisk:
         # sd itself gives up a disk that goes on timing out and yet says it is ready; there is no sd here.
         (self._scsi_disk / "max_medium_access_timeouts").write_text("100000")
         self.recover()
-        # From now on nobody looks at the disk because it says that it changed.
-        subprocess.run(["udevadm", "control", "--stop-exec-queue"], check=False)
 
     def close(self) -> None:
-        subprocess.run(["udevadm", "control", "--start-exec-queue"], check=False)
         os.close(self._log)
         self.opened.close()
 
@@ -129,8 +122,7 @@ class KernelDisk:
 
     def read_blocks(self, count: int) -> Seen:
         """Read one block through sd and the block layer, past the page cache, some times."""
-        path = f"/dev/{self.block.name}"
-        return self._watched(lambda: tuple(_read_error(path) for _ in range(count)))
+        return self._watched(lambda: tuple(_read_error(self.block) for _ in range(count)))
 
     def _watched(self, send: Callable[[], tuple[object, ...]]) -> Seen:
         outcomes = send()

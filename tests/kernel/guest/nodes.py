@@ -37,10 +37,9 @@ def node(device: Path, kind: str, pattern: str = "*") -> str:
     record = Path(f"/run/udev/data/{'b' if kind == 'block' else 'c'}{os.major(number)}:{os.minor(number)}")
 
     def noted() -> bool:
-        if not record.exists():
-            return False
+        there = record.exists()
         settle()  # a record may be left from a device that has gone, or its event not be over
-        return record.exists()
+        return there and record.exists()
 
     eventually(noted, reason=f"udev to take note of {path}")
     return str(path)

@@ -19,7 +19,8 @@ from midlayer.frontends.nodes.fuse.cuse import CuseNodes
 from midlayer.frontends.nodes.serving import sg_nodes
 from midlayer.upper.scsimon.node import scsimon_node
 
-from .eventually import eventually
+from .eventually import LIMIT_S, eventually
+from .nodes import settle
 
 CONFIG = """
 [subsystem]
@@ -86,6 +87,7 @@ def cuse_daemon(config: str = CONFIG) -> Iterator[Daemon]:
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
     """Devices with sg's major number, which the kernel's sg driver gives away for as long."""
+    settle()  # it would have the kernel's nodes open
     subprocess.run(["rmmod", "sg"], check=True)
     try:
         with cuse_daemon(AS_THE_MACHINES) as running:
@@ -96,7 +98,12 @@ def daemon() -> Iterator[Daemon]:
 
 def run(command: str) -> tuple[int, str]:
     done = subprocess.run(
-        command.split(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False
+        command.split(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
     )
     return done.returncode, done.stdout
 
@@ -146,7 +153,7 @@ def test_scsimon_for_a_program_in_c(daemon: Daemon, tmp_path: Path) -> None:
     follow = [program, "follow", str(count), "1"]
     with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True) as following:
         daemon.plug("virtual:disk?size=1M&lun=7", None)
-        printed, _ = following.communicate(timeout=60)
+        printed, _ = following.communicate(timeout=LIMIT_S)
     assert printed == f"{count + 1} kind=1 attach={count + 1} host=0 address=0:0:0:7\n"
     daemon.unplug("0:0:0:7")
     assert run(f"{program} wait {count + 2} 50")[0] == errno.ETIMEDOUT

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from .eventually import eventually
+from .eventually import LIMIT_S, eventually
+from .nodes import block_node, ready_node, tell_unit_attentions, udev_waits
 from .scsi_debug import ScsiDebug
 
 LoadScsiDebug = Callable[..., ScsiDebug]
@@ -23,16 +24,16 @@ BAD_LBA, BAD_BLOCKS = 0x1234, 10
 def nodes(debug: ScsiDebug) -> tuple[str, str]:
     """Return the sg node and the block node of the disk, when it is ready."""
     (device,) = eventually(debug.devices)
-    (generic,) = eventually(lambda: list((device / "scsi_generic").iterdir()))
-    (block,) = eventually(lambda: list((device / "block").iterdir()))
-    sg = f"/dev/{generic.name}"
-    eventually(lambda: subprocess.run(["sg_turs", sg], check=False).returncode == 0)
-    return sg, f"/dev/{block.name}"
+    return ready_node(device), block_node(device)
 
 
 def midlayer(*words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "midlayer", *words], check=False, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "midlayer", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
     )
     assert done.returncode == status, f"{words}: {done.returncode}: {done.stdout}{done.stderr}"
     return done
@@ -73,9 +74,10 @@ def test_bad_blocks_become_zeros(scsi_debug: LoadScsiDebug, tmp_path: Path) -> N
 def test_resets(scsi_debug: LoadScsiDebug) -> None:
     debug = scsi_debug(ndelay=0)
     sg, _ = nodes(debug)
-    for option, level in (("-d", "device"), ("-t", "target"), ("-b", "bus"), ("-H", "host")):
-        address = debug.devices()[0].name
-        assert midlayer("reset", sg, option, "--no-escalate").stdout == f"{address}: {level} reset\n"
-        said = midlayer("turs", sg, status=6).stdout
-        assert "UNIT ATTENTION" in said, f"the device tells of the {level} reset"
-        eventually(lambda: subprocess.run(["sg_turs", sg], check=False).returncode == 0)
+    address = debug.devices()[0].name
+    with udev_waits():  # which reads from a disk that was reset, and might be told of the next reset
+        for option, level in (("-d", "device"), ("-t", "target"), ("-b", "bus"), ("-H", "host")):
+            assert midlayer("reset", sg, option, "--no-escalate").stdout == f"{address}: {level} reset\n"
+            said = midlayer("turs", sg, status=6).stdout
+            assert "UNIT ATTENTION" in said, f"the device tells of the {level} reset"
+            tell_unit_attentions(sg)

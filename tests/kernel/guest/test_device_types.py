@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from . import nodes
 from .eventually import eventually
+from .nodes import udev_waits
 from .open_iscsi import PORTAL, logged_in, run
 from .running import Up
 from .scsi_debug import SCSI_DEVICES
@@ -103,25 +105,23 @@ def device(product: str) -> Path:
     """Return the sysfs directory of a device by its product identification."""
 
     def find() -> list[Path]:
-        models = SCSI_DEVICES.glob("[0-9]:*/model")
+        models = SCSI_DEVICES.glob("*:*:*:*/model")
         return [path.parent for path in models if path.read_text().strip() == product]
 
-    (found,) = eventually(find, timeout_s=30, reason=f"a device with the model {product!r}")
+    (found,) = eventually(find, reason=f"a device with the model {product!r}")
     return found
 
 
 def node(product: str, kind: str, pattern: str = "*") -> Path:
     """Return the node that a driver of the kernel has made of a device: `kind` is the driver's class."""
-
-    def find() -> list[Path]:
-        return sorted((device(product) / kind).glob(pattern))
-
-    return Path("/dev") / eventually(find, timeout_s=30, reason=f"{product} in the class {kind}")[0].name
+    return Path(nodes.node(device(product), kind, pattern))
 
 
 def test_ses_shows_the_enclosure_and_sets_its_lights() -> None:
     shelf = device("An enclosure") / "enclosure"
-    (enclosure,) = eventually(lambda: list(shelf.glob("*")), timeout_s=30, reason="ses to bind")
+    (enclosure,) = eventually(lambda: list(shelf.glob("*")), reason="ses to bind")
+    # The enclosure is there before ses has asked what is in it.
+    eventually((enclosure / "Slot 03" / "status").exists, reason="the slots")
     assert (enclosure / "components").read_text().strip() == "3"
     slots = [(enclosure / f"Slot 0{number}" / "status").read_text().strip() for number in (1, 2, 3)]
     assert slots == ["OK", "not installed", "not installed"]
@@ -145,9 +145,9 @@ class Tape:
     """Linux's tape drive, which does not rewind by itself, and the programs that use it."""
 
     def __init__(self) -> None:
-        self.node = str(node("A tape", "scsi_tape", "nst[0-9]"))
         # Only one may have a tape drive open, and at first udev's scsi_id has.
-        subprocess.run(["udevadm", "settle", "--timeout=60"], check=False)
+        node("A tape", "scsi_tape", "st[0-9]")
+        self.node = str(node("A tape", "scsi_tape", "nst[0-9]"))
 
     def mt(self, *words: str) -> str:
         """Run mt."""
@@ -281,8 +281,15 @@ TRAY_OPEN, DISC_OK, DATA_1, CURRENT = 2, 4, 101, 0x7FFFFFFF
 LBA, LEAD_OUT = 1, 0xAA
 
 
-def test_sr_mounts_an_image(image: Path, tmp_path: Path) -> None:
-    cd = node("A CD", "block")
+@pytest.fixture
+def cd() -> Iterator[Path]:
+    """The CD drive, which udev would have open alone, and lock, when there is a new medium."""
+    found = node("A CD", "block")
+    with udev_waits():
+        yield found
+
+
+def test_sr_mounts_an_image(cd: Path, image: Path, tmp_path: Path) -> None:
     assert hashlib.sha256(cd.read_bytes()).digest() == hashlib.sha256(image.read_bytes()).digest()
     run("mount", "-t", "iso9660", "-o", "ro", str(cd), str(tmp_path))
     try:

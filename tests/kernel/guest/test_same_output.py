@@ -17,7 +17,8 @@ from midlayer.frontends.nodes.program import environment
 from midlayer.frontends.nodes.serving import serving
 from midlayer.upper.sg.capture import capture
 
-from .eventually import eventually
+from .eventually import LIMIT_S, eventually
+from .nodes import generic_node, ready_node
 from .scsi_debug import ScsiDebug
 
 LoadScsiDebug = Callable[..., ScsiDebug]
@@ -66,7 +67,7 @@ def run(command: str, env: Mapping[str, str]) -> Printed:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=LIMIT_S,
         check=False,
         env=env,
     )
@@ -103,19 +104,12 @@ def device(scsi_debug: LoadScsiDebug) -> Path:
     """A disk of scsi_debug that has said its unit attentions."""
     debug = scsi_debug(dev_size_mb=16)
     (device,) = eventually(debug.devices)
-    (generic,) = eventually(lambda: list((device / "scsi_generic").iterdir()))
-    for _ in range(4):
-        run(f"sg_turs /dev/{generic.name}", os.environ)
+    ready_node(device)
     return device
 
 
-def node_of(device: Path) -> str:
-    (generic,) = (device / "scsi_generic").iterdir()
-    return f"/dev/{generic.name}"
-
-
 def test_the_same_identity(device: Path) -> None:
-    theirs = node_of(device)
+    theirs = generic_node(device)
     serial = run(f"sg_vpd -p sn {theirs}", os.environ)[1].split()[-1]
     config = f"""
     [subsystem]
@@ -135,7 +129,7 @@ def test_the_same_identity(device: Path) -> None:
 
 
 def test_a_twin(device: Path, tmp_path: Path) -> None:
-    node = node_of(device)
+    node = generic_node(device)
     with midlayer.open_device(node) as asked:
         (tmp_path / "twin.json").write_text(capture(asked).dump())
     config = f"""
@@ -153,7 +147,7 @@ def test_a_twin(device: Path, tmp_path: Path) -> None:
 
 
 def test_the_same_device(device: Path) -> None:
-    node = node_of(device)
+    node = generic_node(device)
     with machine('[[host]]\ndriver = "linux"\n') as (daemon, env):
         eventually(lambda: daemon.find(device.name).names.get("sg") == Path(node).name)
         found = differences(OF_THE_DEVICE, node, node, env)

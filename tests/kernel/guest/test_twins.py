@@ -13,6 +13,7 @@ import midlayer
 from midlayer.upper.sg.capture import capture
 
 from .eventually import eventually
+from .nodes import ready_node
 from .scsi_debug import ScsiDebug
 
 SCRIPT = """
@@ -39,8 +40,7 @@ def test_programs_print_the_same_of_a_twin(
     scsi_debug: Callable[..., ScsiDebug], tmp_path: Path, ptype: int
 ) -> None:
     (device,) = eventually(scsi_debug(ptype=ptype, lbpu=1).devices)
-    (entry,) = eventually(lambda: list((device / "scsi_generic").iterdir()), reason="an sg node")
-    node = f"/dev/{entry.name}"
+    node = ready_node(device)
     with midlayer.open_device(node) as asked:
         (tmp_path / "twin.json").write_text(capture(asked).dump())
     config = tmp_path / "twin.toml"

@@ -16,6 +16,7 @@ from midlayer.rules.sysfs_view import SysfsView
 from midlayer.rules.text import parse_property
 
 from .eventually import eventually
+from .nodes import block_node, generic_node, settle
 from .scsi_debug import ScsiDebug
 
 LoadScsiDebug = Callable[..., ScsiDebug]
@@ -65,13 +66,11 @@ def compare(path: Path, rules: dict[str, bytes], action: str = "add") -> rule_ju
 
 
 def block(device: Path) -> Path:
-    (found,) = eventually(lambda: list((device / "block").iterdir()), reason=f"a block node of {device.name}")
-    return found.resolve()
+    return (device / "block" / Path(block_node(device)).name).resolve()
 
 
 def generic(device: Path) -> Path:
-    (found,) = eventually(lambda: list((device / "scsi_generic").iterdir()), reason=f"sg of {device.name}")
-    return found.resolve()
+    return (device / "scsi_generic" / Path(generic_node(device)).name).resolve()
 
 
 @pytest.fixture
@@ -101,7 +100,9 @@ def test_a_file_system_and_a_partition(disk: Path) -> None:
     links = compare(whole, rules).links
     assert {f"disk/by-uuid/{UUID}", "disk/by-label/data"} <= links
     table = "label: gpt\nname=first\n"
+    settle()  # udev has the kernel read the partitions of each disk that somebody has written to, mkfs too
     subprocess.run(["sfdisk", "-q", "--wipe=always", node], input=table.encode(), check=True)
+    settle()  # and when they are read again, they go and come
     (part,) = eventually(lambda: list(whole.glob(f"{whole.name}1")), reason="a partition")
     assert any(link.startswith("disk/by-partuuid/") for link in compare(part, rules).links)
 
