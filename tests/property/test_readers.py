@@ -58,7 +58,7 @@ def test_each_snapshot_equals_the_replay_of_the_log(tmp_path: Path) -> None:
     finally:
         over.set()
         for reader in readers:
-            reader.join(60)
+            reader.join(300)
     scsimon.close()
     assert [reader.failure for reader in readers] == [""] * READERS
     assert max(len(reader.compared) for reader in readers) > 10, "the readers saw too little of the storm"

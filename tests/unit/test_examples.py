@@ -95,8 +95,8 @@ def test_the_threaded_driver_gives_back_what_is_late(
     vars(host.template).update(_move=move_slowly, eh_device_reset_handler=let_end_and_reset)
     read = bytes.fromhex("28000000000000000100")
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(midlayer.execute, disk, read, data_in=512, timeout_s=0.3)
-        assert begun.wait(SOON_S)
+        first = pool.submit(midlayer.execute, disk, read, data_in=512, timeout_s=2.0)
+        assert begun.wait(SOON_S)  # the second has the rest of two seconds to be too late before this one
         second = pool.submit(midlayer.execute, disk, bytes(6), timeout_s=0.05)
         ended = {first.result(SOON_S).host_byte, second.result(SOON_S).host_byte}
     assert ended == {midlayer.HostByte.DID_TIME_OUT}
