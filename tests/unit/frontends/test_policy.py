@@ -81,6 +81,13 @@ def wait_for_agents(up: Up, count: int) -> None:
             client.get("wait", since=client.get("status")["event_count"], timeout_s=0.05)
 
 
+def eventually(look: Callable[[], list[str]], wanted: list[str]) -> None:
+    """Wait until what the daemon does after it has answered is done."""
+    end_s = monotonic() + SOON_S
+    while (seen := look()) != wanted:
+        assert monotonic() < end_s, seen
+
+
 def test_agents_run_and_their_outcome_is_with_the_event(policy_up: Callable[..., Up], tmp_path: Path) -> None:
     up = policy_up(CONFIG + agent(tmp_path) + '\n[[agent]]\ncommand = ["/nowhere/gone"]\nonly = "detach"\n')
     up.run("unplug", "0:0:0:0")
@@ -337,7 +344,7 @@ def test_reload(policy_up: Callable[..., Up], tmp_path: Path) -> None:
     assert list(answer) == list(EXAMPLES["midlayer reload --json"])
     found = {"agents": 1, "quarantine": 1, "rules": 0}
     assert answer == {"file": str(file), **found, "after_restart": ["keep_events"]}
-    assert [item["address"] for item in up.json("quarantined")["items"]] == ["0:0:0:1"]
+    eventually(lambda: [item["address"] for item in up.json("quarantined")["items"]], ["0:0:0:1"])
     up.run("unplug", "0:0:0:0")
     last = up.json("status")["event_count"]
     wait_for_agents(up, last)
@@ -357,8 +364,10 @@ def test_reload(policy_up: Callable[..., Up], tmp_path: Path) -> None:
     while up.json("quarantined")["items"]:
         since = up.json("status")["event_count"]
         assert since < last + 100
-    events = up.json("events", "--since", str(last))["items"]
-    assert [event["event"] for event in events] == ["released", "attach"]
+    eventually(
+        lambda: [event["event"] for event in up.json("events", "--since", str(last))["items"]],
+        ["released", "attach"],
+    )
 
 
 def test_reload_without_a_file(serving: Any) -> None:
