@@ -172,7 +172,7 @@ class TargetServer:
         """
         with self._lock:
             session = self._by_number.get(number)
-        if session is None:
+        if session is None or session.iscsi.closed:  # as `sessions` has it; its thread may have work left
             raise InvalidRequest(f"session {number}: there is none; see midlayer target sessions")
         session.dismiss("dropped by the administrator")
 

@@ -11,7 +11,7 @@ import pytest
 
 from midlayer.errors import DaemonError, InvalidRequest
 from midlayer.frontends.target import server as server_module
-from midlayer.frontends.target.session import LOGIN_S, PING_S
+from midlayer.frontends.target.session import LOGIN_S, PING_S, Session
 from midlayer.iscsi.chap import Credentials
 from midlayer.iscsi.codes import AsyncEvent, Function, FunctionResponse, LoginStatus, TaskAttribute
 from midlayer.iscsi.errors import AuthenticationError, LoginError
@@ -326,6 +326,28 @@ def test_drop_change_and_remove(serving: Serving) -> None:
         socket.create_connection(("127.0.0.1", port))
     with pytest.raises(InvalidRequest, match="no such target"):
         serving.server.remove(TARGET)
+
+
+def test_a_session_that_has_ended_is_not_dropped_while_its_thread_is_at_work(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaving, goes_on, leave = threading.Event(), threading.Event(), Session._leave
+
+    def leave_slowly(session: Session) -> None:
+        leaving.set()
+        assert goes_on.wait(SOON_S)
+        leave(session)
+
+    monkeypatch.setattr(Session, "_leave", leave_slowly)
+    number = serving.connect(serving.add()).iscsi.identity.tsih
+    serving.server.drop(number)
+    assert leaving.wait(SOON_S)
+    try:
+        assert serving.server.sessions() == []
+        with pytest.raises(InvalidRequest, match="there is none"):
+            serving.server.drop(number)
+    finally:
+        goes_on.set()
 
 
 def test_a_port_that_is_taken(serving: Serving) -> None:
