@@ -17,7 +17,9 @@ import midlayer
 
 from .eventually import eventually
 
-SETTLE_S = 600  # there may be the events of a storm
+SETTLE_S = 600
+RECORDS = Path("/run/udev/data")
+DAEMON = "/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd"
 TEST_UNIT_READY = bytes(6)
 _DISK, _CD = 0, 5
 
@@ -34,14 +36,14 @@ def node(device: Path, kind: str, pattern: str = "*") -> str:
     entry = eventually(lambda: sorted((device / kind).glob(pattern)), reason=reason)[0]
     path = Path("/dev") / entry.name
     number = eventually(path.stat, reason=str(path)).st_rdev
-    record = Path(f"/run/udev/data/{'b' if kind == 'block' else 'c'}{os.major(number)}:{os.minor(number)}")
+    record = RECORDS / f"{'b' if kind == 'block' else 'c'}{os.major(number)}:{os.minor(number)}"
 
     def noted() -> bool:
         there = record.exists()
         settle()  # a record may be left from a device that has gone, or its event not be over
         return there and record.exists()
 
-    eventually(noted, reason=f"udev to take note of {path}")
+    eventually(noted, timeout_s=SETTLE_S, reason=f"udev to take note of {path}")
     return str(path)
 
 
@@ -84,3 +86,18 @@ def udev_waits() -> Iterator[None]:
         yield
     finally:
         subprocess.run(["udevadm", "control", "--start-exec-queue"], check=True)
+
+
+@contextmanager
+def udev_away() -> Iterator[None]:
+    """Have no udev: it would be minutes behind a storm of events, and nobody else be served meanwhile."""
+    settle()
+    subprocess.run(["udevadm", "control", "--exit"], check=True)
+    try:
+        yield
+    finally:
+        for record in RECORDS.glob("[bc]*"):  # of what has gone meanwhile
+            if not Path("/sys/dev", {"b": "block", "c": "char"}[record.name[0]], record.name[1:]).exists():
+                record.unlink()
+        daemon = next(path for path in DAEMON if Path(path).exists())
+        subprocess.run([daemon, "--daemon"], check=True)
