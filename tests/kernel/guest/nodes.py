@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ import midlayer
 
 from .eventually import eventually
 
-SETTLE_S = 600
+SETTLE_S = 240  # udev gives up on an event after 180 s
+TRY_S = 5
 RECORDS = Path("/run/udev/data")
 DAEMON = "/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd"
 TEST_UNIT_READY = bytes(6)
@@ -43,7 +45,7 @@ def node(device: Path, kind: str, pattern: str = "*") -> str:
         settle()  # a record may be left from a device that has gone, or its event not be over
         return there and record.exists()
 
-    eventually(noted, timeout_s=SETTLE_S, reason=f"udev to take note of {path}")
+    eventually(noted, timeout_s=2 * SETTLE_S, reason=f"udev to take note of {path}")
     return str(path)
 
 
@@ -73,26 +75,32 @@ def tell_unit_attentions(path: str) -> None:
 
 
 def settle() -> None:
-    """Wait until udev has looked at everything."""
-    subprocess.run(["udevadm", "settle", f"--timeout={SETTLE_S}"], check=True)
+    """Wait until udev has looked at everything, but for what it does not get over in its own time limit.
+
+    Each try begins with a ping, which has udev look at its queue again. In one try of any length settle was
+    seen to wait for minutes beside a udev that had nothing to do.
+    """
+    end_s = time.monotonic() + SETTLE_S
+    while not _udevadm("settle", f"--timeout={TRY_S}") and time.monotonic() < end_s:
+        pass
 
 
 @contextmanager
 def udev_waits() -> Iterator[None]:
     """Let udev finish, and keep it from looking at anything until the end."""
     settle()
-    subprocess.run(["udevadm", "control", "--stop-exec-queue"], check=True)
+    _control("--stop-exec-queue")
     try:
         yield
     finally:
-        subprocess.run(["udevadm", "control", "--start-exec-queue"], check=True)
+        _control("--start-exec-queue")
 
 
 @contextmanager
 def udev_away() -> Iterator[None]:
     """Have no udev: it would be minutes behind a storm of events, and nobody else be served meanwhile."""
     settle()
-    subprocess.run(["udevadm", "control", "--exit"], check=True)
+    _control("--exit")
     try:
         yield
     finally:
@@ -101,3 +109,11 @@ def udev_away() -> Iterator[None]:
                 record.unlink()
         daemon = next(path for path in DAEMON if Path(path).exists())
         subprocess.run([daemon, "--daemon"], check=True)
+
+
+def _control(option: str) -> None:
+    eventually(lambda: _udevadm("control", option), reason=f"udevadm control {option}")
+
+
+def _udevadm(*arguments: str) -> bool:
+    return subprocess.run(["udevadm", *arguments], check=False).returncode == 0
