@@ -63,8 +63,6 @@ KERNEL_OPTIONS = "loglevel=5 mitigations=off"
 # command gets a root of its own: the same files, cached, below an overlay that makes all of them writable.
 _RUN = """\
 exec > {exchange}/output 2>&1 < /dev/null
-# The command runs in a chroot, where udevadm's settle and control would do nothing but say so.
-export SYSTEMD_IGNORE_CHROOT=1
 export PATH={path} HOME=/root TMPDIR=/tmp LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 MIDLAYER_GUEST={exchange}
 # Without udev nothing else loads them; with udev they are loaded already.
 modprobe -a sg sd_mod sr_mod virtio_scsi
