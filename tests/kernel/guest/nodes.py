@@ -1,4 +1,4 @@
-"""Nodes of the kernel's devices, from when udev is done with them, for tests that udev must not disturb.
+"""Nodes of the kernel's devices, from when udev is done with them, and udev kept from using them.
 
 A device is in sysfs before its node is in ``/dev``, and a disk's node is there before it can be opened. udev
 looks at what has come or says that it changed: it reads from disks, and takes unit attentions and one-shot
@@ -8,18 +8,20 @@ faults that were meant for the test; it opens tapes and CD drives, of which ther
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import midlayer
 
 from .eventually import eventually
 
-SETTLE_S = 20.0
+SETTLE_S, TRIES = 20.0, 5
 NOTED_S = 480.0  # it may have a storm of events to see to first
 QUEUE = Path("/run/udev/queue")
+UDEV = ("systemd-udevd", "(udev-worker)")
 TEST_UNIT_READY = bytes(6)
 _DISK, _CD = 0, 5
 
@@ -83,7 +85,32 @@ def settle() -> None:
 
 
 @contextmanager
-def after_udev() -> Iterator[None]:
-    """Let udev finish first; what it is told of in here it looks at as always."""
+def udev_stopped() -> Iterator[None]:
+    """Let udev finish, and stop its processes until the end; what it is told of meanwhile waits so long."""
+    stopped = _stop_udev()
+    for _ in range(TRIES):
+        if not QUEUE.exists():  # else it was quicker
+            break
+        _send(stopped, signal.SIGCONT)
+        stopped = _stop_udev()
+    try:
+        yield
+    finally:
+        _send(stopped, signal.SIGCONT)
+
+
+def _stop_udev() -> list[int]:
     settle()
-    yield
+    processes = []
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):  # it has ended
+            if path.read_text().strip() in UDEV:
+                processes.append(int(path.parent.name))
+    _send(processes, signal.SIGSTOP)
+    return processes
+
+
+def _send(processes: list[int], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):  # a worker that had nothing more to do
+            os.kill(process, number)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from .eventually import LIMIT_S, eventually
-from .nodes import after_udev, block_node, ready_node, tell_unit_attentions
+from .nodes import block_node, ready_node, tell_unit_attentions, udev_stopped
 from .scsi_debug import ScsiDebug
 
 LoadScsiDebug = Callable[..., ScsiDebug]
@@ -75,7 +75,7 @@ def test_resets(scsi_debug: LoadScsiDebug) -> None:
     debug = scsi_debug(ndelay=0)
     sg, _ = nodes(debug)
     address = debug.devices()[0].name
-    with after_udev():  # which reads from a disk that was reset, and might be told of the next reset
+    with udev_stopped():  # which reads from a disk that was reset, and might be told of the next reset
         for option, level in (("-d", "device"), ("-t", "target"), ("-b", "bus"), ("-H", "host")):
             assert midlayer("reset", sg, option, "--no-escalate").stdout == f"{address}: {level} reset\n"
             said = midlayer("turs", sg, status=6).stdout

@@ -16,7 +16,7 @@ import pytest
 
 from . import nodes
 from .eventually import eventually
-from .nodes import after_udev
+from .nodes import udev_stopped
 from .open_iscsi import PORTAL, logged_in, run
 from .running import Up
 from .scsi_debug import SCSI_DEVICES
@@ -285,7 +285,7 @@ LBA, LEAD_OUT = 1, 0xAA
 def cd() -> Iterator[Path]:
     """The CD drive, which udev would have open alone, and lock, when there is a new medium."""
     found = node("A CD", "block")
-    with after_udev():
+    with udev_stopped():
         yield found
 
 

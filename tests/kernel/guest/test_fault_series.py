@@ -13,7 +13,7 @@ from midlayer.standards.sbc import Read10, Write10
 from midlayer.standards.spc import TestUnitReady
 
 from .fault_disks import BLOCK, KernelDisk, OurDisk, Seen, Sent
-from .nodes import after_udev
+from .nodes import udev_stopped
 from .scsi_debug import ScsiDebug
 
 READ_10 = Read10(logical_block_address=8, transfer_length=1).encode()
@@ -149,7 +149,7 @@ ANSWERS = [
 def kernel_disk() -> Iterator[KernelDisk]:
     with ScsiDebug(dev_size_mb=8, delay=0) as debug:
         disk = KernelDisk(debug)
-        with after_udev():  # so that nobody looks at the disk because it says that it changed
+        with udev_stopped():  # so that nobody looks at the disk because it says that it changed
             yield disk
         disk.recover()
         disk.close()

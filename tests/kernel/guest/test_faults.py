@@ -17,7 +17,7 @@ from midlayer.standards.sbc import Read10, Write10
 from midlayer.standards.spc import Inquiry, TestUnitReady
 
 from .eventually import eventually
-from .nodes import after_udev, ready_node
+from .nodes import ready_node, udev_stopped
 from .scsi_debug import ScsiDebug
 
 LoadScsiDebug = Callable[..., ScsiDebug]
@@ -120,7 +120,7 @@ class KernelDisk:
 @pytest.fixture
 def kernel_disk(scsi_debug: LoadScsiDebug) -> Iterator[KernelDisk]:
     disk = KernelDisk(scsi_debug(dev_size_mb=8, delay=0))
-    with after_udev():  # which would read from a disk whose unit attention was told, and meet the faults
+    with udev_stopped():  # which would read from a disk whose unit attention was told, and meet the faults
         yield disk
     disk.opened.close()
 

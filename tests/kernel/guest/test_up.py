@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from .eventually import eventually
-from .nodes import after_udev, block_node
+from .nodes import block_node, udev_stopped
 from .running import Up
 from .scsi_debug import SCSI_DEVICES, ScsiDebug
 
@@ -144,7 +144,7 @@ def test_a_rescan_plans_first_and_removes_only_what_nobody_uses(scsi_debug: Load
     assert [item["address"] for item in up.items("attached", host)] == [kept, gone]
 
     block_node(SCSI_DEVICES / gone)
-    with after_udev():  # while it reads the disk is in use
+    with udev_stopped():  # while it reads the disk is in use
         debug.set("max_luns", 1)  # LUN 1 answers no more
         plan = up.post("rescan", host=host, plan=True, remove=True)["items"]
         assert (gone, "remove") in [(step["address"], step["action"]) for step in plan]
