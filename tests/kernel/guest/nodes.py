@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,8 +20,10 @@ import midlayer
 from .eventually import eventually
 
 SETTLE_S, TRIES = 20.0, 5
-NOTED_S = 480.0  # it may have a storm of events to see to first
+NOTED_S = 60.0  # what udev does not note by then it will hardly disturb
 QUEUE = Path("/run/udev/queue")
+RECORDS = Path("/run/udev/data")
+DAEMON = "/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd"
 UDEV = ("systemd-udevd", "(udev-worker)")
 TEST_UNIT_READY = bytes(6)
 _DISK, _CD = 0, 5
@@ -38,14 +41,16 @@ def node(device: Path, kind: str, pattern: str = "*") -> str:
     entry = eventually(lambda: sorted((device / kind).glob(pattern)), reason=reason)[0]
     path = Path("/dev") / entry.name
     number = eventually(path.stat, reason=str(path)).st_rdev
-    record = Path(f"/run/udev/data/{'b' if kind == 'block' else 'c'}{os.major(number)}:{os.minor(number)}")
+    record = RECORDS / f"{'b' if kind == 'block' else 'c'}{os.major(number)}:{os.minor(number)}"
 
     def noted() -> bool:
         there = record.exists()
         settle()  # a record may be left from a device that has gone, or its event not be over
         return there and record.exists()
 
-    eventually(noted, timeout_s=NOTED_S, reason=f"udev to take note of {path}")
+    end_s = time.monotonic() + NOTED_S
+    while not noted() and time.monotonic() < end_s:
+        time.sleep(0.05)
     return str(path)
 
 
@@ -99,15 +104,36 @@ def udev_stopped() -> Iterator[None]:
         _send(stopped, signal.SIGCONT)
 
 
+@contextmanager
+def udev_away() -> Iterator[None]:
+    """Have no udev: it would be minutes behind a storm of events, and nobody else be served meanwhile."""
+    settle()
+    _send(_processes(), signal.SIGTERM)
+    eventually(lambda: not _processes(), reason="udev to end")
+    try:
+        yield
+    finally:
+        for record in RECORDS.glob("[bc]*"):  # of what has gone meanwhile
+            if not Path("/sys/dev", {"b": "block", "c": "char"}[record.name[0]], record.name[1:]).exists():
+                record.unlink()
+        daemon = next(path for path in DAEMON if Path(path).exists())
+        subprocess.run([daemon, "--daemon"], check=True)
+
+
 def _stop_udev() -> list[int]:
     settle()
-    processes = []
-    for path in Path("/proc").glob("[0-9]*/comm"):
-        with suppress(OSError):  # it has ended
-            if path.read_text().strip() in UDEV:
-                processes.append(int(path.parent.name))
+    processes = _processes()
     _send(processes, signal.SIGSTOP)
     return processes
+
+
+def _processes() -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):  # it has ended
+            if path.read_text().strip() in UDEV and path.with_name("cmdline").read_bytes():  # else a zombie
+                found.append(int(path.parent.name))
+    return found
 
 
 def _send(processes: list[int], number: signal.Signals) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+
+import pytest
 
 from midlayer.lower.linux.netlink import UeventSocket
 from midlayer.upper.scsimon import Event, Kind
 
 from .eventually import eventually
+from .nodes import udev_away
 from .running import Recorder, recorder
 from .scsi_debug import SCSI_DEVICES, SCSI_HOSTS, ScsiDebug
 
@@ -46,6 +49,12 @@ def ready(debug: ScsiDebug) -> tuple[int, str]:
     (device,) = eventually(debug.devices)
     eventually(lambda: list((device / "scsi_generic").iterdir()))
     return host, device.name
+
+
+@pytest.fixture(autouse=True)
+def no_udev() -> Iterator[None]:
+    with udev_away():
+        yield
 
 
 def test_nothing_is_missed_when_uevents_have_room(scsi_debug: LoadScsiDebug, tmp_path: Path) -> None:
