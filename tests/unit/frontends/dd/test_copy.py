@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -424,6 +425,10 @@ def test_as_many_commands_as_asked_for_are_at_the_device(bad: BadDisk, tmp_path:
     assert (tmp_path / "out").read_bytes() == DATA
 
 
+def threads_of_dd() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name.startswith("midlayer-dd")]
+
+
 def test_an_error_does_not_wait_for_a_device_that_hangs(bad: BadDisk, tmp_path: Path) -> None:
     bad.queuecommand_may_block = True
     hangs, goes_on = threading.Event(), threading.Event()
@@ -439,12 +444,13 @@ def test_an_error_does_not_wait_for_a_device_that_hangs(bad: BadDisk, tmp_path: 
     bad.units[0, 0, 0].on(0x28, read)
     with pytest.raises(MediumError):
         run("if=virtual:disk", f"of={tmp_path / 'out'}", "bpt=100", "thr=2")
-    left = [one for one in threading.enumerate() if one.name.startswith("midlayer-dd")]
-    assert left, "the one that hangs; the other may be about to end"
+    end_s = time.monotonic() + SOON_S
+    while len(left := threads_of_dd()) > 1:  # the other is about to end
+        assert time.monotonic() < end_s
+    assert len(left) == 1
     goes_on.set()
-    for one in left:
-        one.join(timeout=SOON_S)
-        assert not one.is_alive()
+    left[0].join(timeout=SOON_S)
+    assert not left[0].is_alive()
     assert (tmp_path / "out").read_bytes() == b"", "what came after the error is not written"
 
 
