@@ -104,7 +104,8 @@ class Policy:
         for record in self._scsimon.snapshot().attached:
             if device is not None and record.address != str(device.address):
                 continue
-            address, links = record.address, self.rules.links(record.address, record.attach_count)
+            address = record.address
+            links = self.rules.links(address, record.attach_count) if wanted.nodes else ()
             objects = wanted.objects(record, links)
             if not objects or not wanted.fits(record, self.rules.given(address), self.rules.tags(address)):
                 continue

@@ -47,7 +47,7 @@ class TriggerMatch:
     tags: Sequence[str] = ()
     parents: Sequence[str] = ()
 
-    def objects(self, record: DeviceRecord, links: Collection[str] = ()) -> list[str]:
+    def objects(self, record: DeviceRecord, links: Collection[str]) -> list[str]:
         """Return the subsystems of those objects of a device that fit; `links` are those of its nodes."""
         wanted = {name.removeprefix("/dev/") for name in self.nodes}
         linked = not wanted.isdisjoint(links)
