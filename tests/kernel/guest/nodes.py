@@ -30,7 +30,7 @@ _DISK, _CD = 0, 5
 
 
 def node(device: Path, kind: str, pattern: str = "*") -> str:
-    """Wait until a driver has made its node of a device, and udev is done with it.
+    """Wait until a driver has made its node of a device, and for up to a minute until udev is done with it.
 
     Args:
         device: In sysfs.
@@ -80,7 +80,7 @@ def tell_unit_attentions(path: str) -> None:
 
 
 def settle() -> None:
-    """Wait until udev has nothing in its queue, but for no longer than a storm of events makes it worth.
+    """Wait until udev has nothing in its queue, for up to 20 s: after a storm that takes minutes.
 
     ``udevadm settle`` and ``udevadm control`` do nothing in a chroot, where these tests are.
     """

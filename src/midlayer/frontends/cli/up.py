@@ -28,6 +28,7 @@ from midlayer.frontends.daemon.core import Daemon
 from midlayer.frontends.daemon.serve import serve, tcp_socket, unix_socket
 from midlayer.frontends.nodes.up import serve_nodes
 from midlayer.frontends.places import default_socket, default_state
+from midlayer.frontends.polling import is_now
 from midlayer.secret_files import read_secret
 from midlayer.standards.spc import Inquiry
 from midlayer.upper.scsimon import Event, Kind
@@ -217,7 +218,7 @@ class _Printer:
             thread.join(UNREAD_S)
             if not thread.is_alive():
                 return True
-            if time.monotonic() > end_s or not _has_room(sys.stdout.fileno()):
+            if time.monotonic() > end_s or not is_now(sys.stdout.fileno(), select.POLLOUT):
                 return False
 
     def finish(self) -> None:
@@ -288,12 +289,6 @@ class _Printer:
         print(f"  {command} plug{where} 'virtual:disk?size=1G&serial=HELLO'")
         print(f"  {command} detached{where}")
         print("\nEvents follow as they come; Ctrl-C ends.", flush=True)
-
-
-def _has_room(descriptor: int) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLOUT)
-    return bool(poll.poll(0))
 
 
 def _identity(data: Any) -> str:

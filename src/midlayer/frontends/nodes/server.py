@@ -18,6 +18,7 @@ from midlayer.frontends.nodes.channel import Channel
 from midlayer.frontends.nodes.open_files import NodeFile, OpenFiles, TextFile
 from midlayer.frontends.nodes.shared import ReserveMemory, text_descriptor
 from midlayer.frontends.nodes.tree import SG_MAJOR, Tree
+from midlayer.frontends.polling import is_now
 from midlayer.mid.subsystem import Subsystem
 from midlayer.upper.scsimon.node import ScsimonNode, scsimon_node
 from midlayer.upper.sg.device import SgDevice, SgNodes
@@ -300,7 +301,7 @@ class NodeServer:
         """
         with self._lock:
             channel = self._channels.get(descriptor)
-            if channel is not None and _has_hung_up(descriptor):
+            if channel is not None and is_now(descriptor, select.POLLRDHUP):
                 self._dying[descriptor] = channel
 
     def _interrupt_dying(self) -> None:
@@ -308,12 +309,6 @@ class NodeServer:
             dying = list(self._dying.values())
         for channel in dying:
             _interrupt(channel)
-
-
-def _has_hung_up(descriptor: int) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLRDHUP)
-    return bool(poll.poll(0))
 
 
 def _interrupt(channel: Channel) -> None:
